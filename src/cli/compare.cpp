@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "base/file.h"
@@ -21,12 +22,15 @@
 #include "cli/path_check.h"
 #include "cli/run_jobs.h"
 #include "distributed/agree.h"
+#include "engine/backend.h"
+#include "engine/config_for_rank.h"
 #include "records/run_folder.h"
 #include "report/labels.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
 #include "train/metrics.h"
+#include "train/micro_batch.h"
 #include "train/run_directory.h"
 #include "train/start_weights.h"
 #include "train/trainer.h"
@@ -87,6 +91,40 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
   };
   for (PlannedArm& arm : arms) fix(arm.config);
   for (PlannedRun& run : runs) fix(run.config);
+}
+
+// Replaces train.micro_batch_size "auto" by one size for all runs, since results depend on it a little: the size of
+// runs that exist and are kept, or else the largest that fits every config while `at_once` runs train.
+void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
+                       int at_once, World& world) {
+  const auto is_auto = [](const auto& planned) { return planned.config.train.auto_micro_batch(); };
+  if (std::none_of(arms.begin(), arms.end(), is_auto)) return;
+  int64_t size = 0, shared = 0;
+  on_root(world, [&] {
+    for (const PlannedRun& run : runs)
+      if (is_auto(run) && holds_run(run.dir) && !anew.contains(run.dir))
+        size = run_config(run.dir).train.micro_batch_size;
+  });
+  size = std::stoll(world.from_root(std::to_string(size)));
+  if (size == 0) {
+    agree(world, [&] {
+      for (const PlannedArm& arm : arms)
+        if (is_auto(arm)) shared = std::gcd(shared, world.size() * sequences_per_rank(arm.config, world.size()));
+    });
+    for (const PlannedArm& arm : arms) {
+      if (!is_auto(arm)) continue;
+      Config config = arm.config;
+      config.train.global_batch_size = shared;
+      assign_devices(config, world);
+      const int64_t own = agreed_micro_batch(config, world, {at_once, jobs_per_gpu(at_once)});
+      size = size == 0 ? own : std::min(size, own);
+    }
+    std::printf("micro-batch %s, in every run\n", describe_micro_batch(size).c_str());
+  }
+  for (PlannedArm& arm : arms)
+    if (is_auto(arm)) arm.config.train.micro_batch_size = size;
+  for (PlannedRun& run : runs)
+    if (is_auto(run)) run.config.train.micro_batch_size = size;
 }
 
 // Checks the arm's config before any of its runs trains. Runs that continue need no weights to start from.
@@ -255,6 +293,7 @@ int run_comparison(const CompareArguments& arguments, World& world) {
   fix_starts(arms, runs, world);
   std::set<fs::path> anew;
   on_root(world, [&] { anew = runs_on_other_data(data_of(runs), arguments.restart); });
+  fix_micro_batches(arms, runs, anew, std::min(arguments.jobs, static_cast<int>(runs.size())), world);
   const std::vector<const PlannedRun*> missing = missing_of(runs, anew, world);
   for (const PlannedArm& arm : arms)
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))

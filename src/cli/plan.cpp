@@ -13,6 +13,7 @@
 #include "engine/memory_check.h"
 #include "engine/update_rules.h"
 #include "train/given_config.h"
+#include "train/micro_batch.h"
 
 namespace gptmoe {
 namespace {
@@ -60,6 +61,17 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
   print_room(config, engine, ops, room);
 }
 
+// Chooses the micro-batch size if it is "auto", for a new run on `ranks` ranks. `assumed`: as in print_memory().
+Config with_micro_batch(Config config, Ops& ops, const std::string& missing, const Gpu* assumed, int ranks) {
+  if (!config.train.auto_micro_batch()) return config;
+  if (!assumed && !missing.empty())
+    user_error("train.micro_batch_size: \"auto\", but ", missing, "; name the GPU with --gpu, or give a number");
+  const int64_t room = assumed ? assumed->memory_bytes : room_in(ops.memory(), ops, ranks);
+  config.train.micro_batch_size = choose_micro_batch(config, ops, room, {0, ranks});
+  std::printf("micro-batch %s\n", describe_micro_batch(config.train.micro_batch_size).c_str());
+  return config;
+}
+
 // A prediction for a GPU does not need one.
 Config on_gpu(Config config) {
   if (config.device == "cpu")
@@ -74,21 +86,22 @@ void print_plan(const PlanArguments& arguments) {
   if (arguments.speed.rate > 0 && arguments.ranks == 1 && !arguments.kernels)
     user_error("--rate: nothing is predicted with it; add --kernels or --ranks");
   const Config given = load_given_config(arguments.config, arguments.overrides);
-  const Config config = for_gpu ? on_gpu(given) : given;
+  const Config wanted = for_gpu ? on_gpu(given) : given;
   const int ranks = static_cast<int>(arguments.ranks);
+  const std::string missing = why_no_device(wanted);
+  const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(wanted) : std::make_unique<Ops>(plan_backend(wanted));
+  const bool on_paper = !missing.empty() || !ops->memory().on_host(), predicts = ranks > 1 || arguments.kernels;
+  const Gpu& gpu = gpu_of(arguments.speed, ops->describe());
+  const bool assumed = !arguments.speed.gpu.empty() || (predicts && !missing.empty());
+  const Config config = with_micro_batch(wanted, *ops, missing, assumed ? &gpu : nullptr, ranks);
   require_equal_shares(config, arguments.speed, ranks);
   const TrainConfig& t = config.train;
-  const std::string missing = why_no_device(config);
-  const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(config) : std::make_unique<Ops>(plan_backend(config));
   const Engine engine(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   if (const std::string average = describe_average(config, ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
-  const bool on_paper = !missing.empty() || !ops->memory().on_host(), predicts = ranks > 1 || arguments.kernels;
-  const Gpu& gpu = gpu_of(arguments.speed, ops->describe());
-  const bool assumed = !arguments.speed.gpu.empty() || (predicts && !missing.empty());
   print_memory(config, engine, *ops, missing, assumed ? &gpu : nullptr);
 
   const double forward = engine.forward_flops_per_token(), backward = engine.backward_flops_per_token();

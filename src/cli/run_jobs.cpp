@@ -234,4 +234,9 @@ int run_jobs(const std::vector<TrainJob>& jobs, int at_once) {
   return Jobs(jobs, std::min(at_once, static_cast<int>(jobs.size()))).run();
 }
 
+int jobs_per_gpu(int at_once) {
+  const int devices = std::max(1, static_cast<int>(gpus().size()));
+  return (at_once + devices - 1) / devices;
+}
+
 }  // namespace gptmoe

@@ -23,4 +23,7 @@ struct TrainJob {
 // same way and throws Failure with the last line of its log.
 int run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
+// How many of `at_once` jobs share a GPU of this machine, if it has any.
+int jobs_per_gpu(int at_once);
+
 }  // namespace gptmoe

@@ -87,7 +87,7 @@ struct TasksConfig {
 struct TrainConfig {
   int64_t steps = 0;                 // required
   int64_t sequence_length = 0;       // T, required
-  int64_t micro_batch_size = 0;      // B, sequences; required
+  int64_t micro_batch_size = 0;      // B, sequences; required; 0 = "auto", until the run begins
   int64_t global_batch_size = 0;     // sequences per step; default B; a multiple of B * ranks
   int64_t eval_every = 0;            // steps between validations; 0 = only at the end
   int64_t eval_tokens = 65536;       // validation tokens, rounded down to whole windows; 0 = all
@@ -100,6 +100,8 @@ struct TrainConfig {
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
 
+  // Whether the run has yet to choose its micro-batch size: choose_micro_batch() (engine/memory_check.h).
+  bool auto_micro_batch() const { return micro_batch_size == 0; }
   // Micro-batches that each of `ranks` ranks runs per step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
   int64_t tokens_per_step() const { return global_batch_size * sequence_length; }

@@ -113,10 +113,13 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
   fields.about("The length of the run and the size of its batches.");
   fields.required("steps", train.steps, kSteps, "Optimizer steps of the run.");
   fields.required("sequence_length", train.sequence_length, {1, kMaxTokens}, "Tokens in a sequence, T.");
-  fields.required("micro_batch_size", train.micro_batch_size, kSequences,
-                  "Sequences that a rank processes at a time, B.");
+  fields.required(
+      "micro_batch_size", train.micro_batch_size, kSequences, "auto",
+      "Sequences that a rank processes at a time, B; \"auto\": as many as fit the memory when the run begins "
+      "([runs.md](runs.md#choose-the-micro-batch-size)).");
   fields.derived("global_batch_size", train.global_batch_size, kSequences, "micro_batch_size",
-                 "Sequences per step on all ranks together; a multiple of micro_batch_size times the ranks.");
+                 "Sequences per step on all ranks together; a multiple of micro_batch_size times the ranks. Required "
+                 "with micro_batch_size \"auto\".");
   fields.optional("eval_every", train.eval_every, kStepsOrNever,
                   "Steps between validations; 0: only after the last step.");
   fields.optional("eval_tokens", train.eval_tokens, kAnyCount,

@@ -18,7 +18,9 @@ void FieldReader::former(const char* key, const char* word, const char* why) {
 }
 
 void FieldReader::visit(const Field& field, int64_t& value, const Integers& range) {
-  value = field.required ? section_.integer(field.key, range) : section_.integer(field.key, range, value);
+  value = field.word       ? section_.integer_or_word(field.key, range, field.word)
+          : field.required ? section_.integer(field.key, range)
+                           : section_.integer(field.key, range, value);
 }
 
 void FieldReader::visit(const Field& field, double& value, const Numbers& range) {

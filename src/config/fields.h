@@ -22,6 +22,7 @@ struct Field {
   const char* sentence;             // what it means, in plain English
   bool required = false;            // no default
   const char* otherwise = nullptr;  // the default in words, if it follows from other keys
+  const char* word = nullptr;       // a string that may stand in a number's place; the value is then 0
 };
 
 class Fields {
@@ -34,6 +35,10 @@ class Fields {
   // A required key.
   void required(const char* key, int64_t& value, const Integers& range, const char* sentence) {
     visit({key, sentence, true}, value, range);
+  }
+  // A required key that may also be the string `word`; `value` is then 0, which `range` must exclude.
+  void required(const char* key, int64_t& value, const Integers& range, const char* word, const char* sentence) {
+    visit({.key = key, .sentence = sentence, .required = true, .word = word}, value, range);
   }
   void required(const char* key, double& value, const Numbers& range, const char* sentence) {
     visit({key, sentence, true}, value, range);

@@ -35,6 +35,14 @@ std::string fault_in_f32(const json& value, const Numbers& range) {
   return "";
 }
 
+bool is_integer_in(const json& value, const Integers& range) {
+  // Beyond int64 the parser keeps an unsigned number, which would wrap.
+  const bool fits = value.is_number_integer() &&
+                    !(value.is_number_unsigned() &&
+                      value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
+  return fits && range.contains(value.get<int64_t>());
+}
+
 std::string list(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "\"" : ", \"") + word + "\"";
@@ -55,17 +63,20 @@ bool JsonSection::has(const std::string& key) const { return value_->contains(ke
 
 int64_t JsonSection::integer(const std::string& key, const Integers& range) {
   const json& value = require(key, range.describe());
-  // Beyond int64 the parser keeps an unsigned number, which would wrap.
-  const bool fits = value.is_number_integer() &&
-                    !(value.is_number_unsigned() &&
-                      value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
-  if (!fits || !range.contains(value.get<int64_t>()))
-    fail(key, "must be " + range.describe() + ", not " + quote(value));
+  if (!is_integer_in(value, range)) fail(key, "must be " + range.describe() + ", not " + quote(value));
   return value.get<int64_t>();
 }
 
 int64_t JsonSection::integer(const std::string& key, const Integers& range, int64_t fallback) {
   return find(key) ? integer(key, range) : fallback;
+}
+
+int64_t JsonSection::integer_or_word(const std::string& key, const Integers& range, const std::string& word) {
+  const std::string wanted = range.describe() + " or \"" + word + "\"";
+  const json& value = require(key, wanted);
+  if (value == word) return 0;
+  if (!is_integer_in(value, range)) fail(key, "must be " + wanted + ", not " + quote(value));
+  return value.get<int64_t>();
 }
 
 double JsonSection::number(const std::string& key, const Numbers& range) {

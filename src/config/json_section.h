@@ -32,6 +32,8 @@ class JsonSection {
   // Without a fallback, a missing key is an error. With one, a missing key returns the fallback, unchecked.
   int64_t integer(const std::string& key, const Integers& range);
   int64_t integer(const std::string& key, const Integers& range, int64_t fallback);
+  // Requires the key; returns 0 if its value is the string `word`.
+  int64_t integer_or_word(const std::string& key, const Integers& range, const std::string& word);
   double number(const std::string& key, const Numbers& range);
   double number(const std::string& key, const Numbers& range, double fallback);
   bool boolean(const std::string& key, bool fallback);

@@ -20,7 +20,11 @@ void derive_defaults(Config& config, const std::string& file) {
     model.head_dim = model.hidden_size / model.num_attention_heads;
   }
   if (model.max_position_embeddings == 0) model.max_position_embeddings = config.train.sequence_length;
-  if (config.train.global_batch_size == 0) config.train.global_batch_size = config.train.micro_batch_size;
+  TrainConfig& train = config.train;
+  if (train.global_batch_size == 0 && train.auto_micro_batch())
+    throw KeyError(file, "train.global_batch_size",
+                   "missing; micro_batch_size \"auto\" needs it: give the sequences of a step");
+  if (train.global_batch_size == 0) train.global_batch_size = train.micro_batch_size;
 }
 
 }  // namespace

@@ -17,7 +17,12 @@ class FieldWriter final : public Fields {
   }
 
  private:
-  void visit(const Field& field, int64_t& value, const Integers&) override { out_[field.key] = value; }
+  void visit(const Field& field, int64_t& value, const Integers&) override {
+    if (field.word && value == 0)
+      out_[field.key] = field.word;
+    else
+      out_[field.key] = value;
+  }
   void visit(const Field& field, double& value, const Numbers&) override { out_[field.key] = value; }
   void visit(const Field& field, std::string& value, const Words&) override { out_[field.key] = value; }
   void visit(const Field& field, bool& value) override { out_[field.key] = value; }

@@ -60,9 +60,9 @@ void check_training(const Config& config, const Rules& rules) {
   rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);
-  rules.require(train.global_batch_size % train.micro_batch_size == 0, "train.global_batch_size",
-                train.global_batch_size, " is not a multiple of micro_batch_size ", train.micro_batch_size,
-                "; change one of them");
+  rules.require(train.auto_micro_batch() || train.global_batch_size % train.micro_batch_size == 0,
+                "train.global_batch_size", train.global_batch_size, " is not a multiple of micro_batch_size ",
+                train.micro_batch_size, "; change one of them");
 }
 
 void check_schedule(const ScheduleConfig& schedule, int64_t steps, const Rules& rules) {
@@ -94,7 +94,8 @@ void check_totals(const Config& config, const Rules& rules) {
   rules.require(2 * real(model.vocab_size) * width + layers * layer_columns * width < kMost, "model",
                 "the parameters would be more than a 64-bit count of bytes can hold; lower the sizes");
 
-  const double tokens = real(config.train.micro_batch_size) * real(config.train.sequence_length);
+  const double micro_batch = std::max(1.0, real(config.train.micro_batch_size));  // "auto" is at least 1
+  const double tokens = micro_batch * real(config.train.sequence_length);
   const double token_values = layers * (16 * width + attention + 2 * real(model.num_experts) + shared + dense +
                                         real(model.num_attention_heads) * real(config.train.sequence_length) +
                                         real(model.num_experts_per_tok) * (2 * width + 2 * expert)) +

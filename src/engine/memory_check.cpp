@@ -4,7 +4,10 @@
 
 #include "base/progress.h"
 #include "config/validate.h"
+#include "engine/config_for_rank.h"
+#include "engine/cuda_shapes.h"
 #include "engine/describe.h"
+#include "kernels/cuda_limits.h"
 
 namespace gptmoe {
 namespace {
@@ -18,6 +21,7 @@ bool training_fits(Config config, int64_t micro_batch, const Ops& ops, int64_t r
   config.train.micro_batch_size = micro_batch;
   try {
     validate(config, "");  // a size that overflows does not fit either
+    if (ops.workspace_bytes() > 0) require_cuda_shapes(config, cuda::kMaxHeadDim);  // only GPUs have a workspace
   } catch (const UserError&) {
     return false;
   }
@@ -60,6 +64,19 @@ int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, 
     return training_fits(config, micro_batch, ops, room, rank);
   });
   return first_too_large == sizes.begin() ? 0 : *std::prev(first_too_large);
+}
+
+int64_t choose_micro_batch(const Config& config, const Ops& ops, int64_t room, RankOf rank) {
+  constexpr const char* kPath = "train.micro_batch_size: \"auto\", but ";
+  sequences_per_rank(config, rank.size);
+  if (room < 0) user_error(kPath, "the system does not say how much memory is free; give a number");
+  const auto usable = static_cast<int64_t>(kAutoShare * static_cast<double>(room));
+  if (const int64_t largest = largest_micro_batch(config, ops, usable, rank); largest > 0) return largest;
+  const int64_t with_block = largest_micro_batch(with_recompute(config, "block"), ops, usable, rank);
+  user_error(kPath, "even 1 does not fit into ", binary_bytes(usable), ", which is ", 100 * kAutoShare,
+             "% of the free memory; ",
+             with_block > 0 ? text("with train.recompute \"block\" ", with_block, " fits")
+                            : std::string("lower train.sequence_length or the model's sizes, or free some memory"));
 }
 
 std::string why_no_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room) {

@@ -95,6 +95,7 @@ void FirstScreen::print() const {
               grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
               static_cast<long long>(t.sequence_length), grouped_digits(sequences * t.sequence_length).c_str(), epochs,
               static_cast<long long>(t.micro_batches(world.size())));
+  if (!micro_batch_note.empty()) std::printf("micro-batch %s\n", micro_batch_note.c_str());
   if (world.size() > 1) std::printf("ranks       %s\n", describe_ranks(config, world).c_str());
   std::printf("memory      %s\n", describe_memory(engine).c_str());
   std::printf("work        %sFLOP per token, forward and backward\n",

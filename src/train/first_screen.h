@@ -21,8 +21,9 @@ struct FirstScreen {
   const std::vector<NamedText>& val_data;
   const World& world;
   const Ops& ops;
-  double matrix_rate;               // FLOP/s of all ranks
-  const std::string& threads_note;  // which threads stay unused (RankThreads::note); empty if none
+  double matrix_rate;                   // FLOP/s of all ranks
+  const std::string& threads_note;      // which threads stay unused (RankThreads::note); empty if none
+  const std::string& micro_batch_note;  // how "auto" chose the micro-batch size; empty if it did not
 
   void print() const;
 };

@@ -80,6 +80,11 @@ std::vector<Difference> differences(const Config& was, const Config& is) {
   return differences(to_json(was), to_json(is));
 }
 
+Config with_micro_batch_of(const Config& run, Config config) {
+  if (config.train.auto_micro_batch()) config.train.micro_batch_size = run.train.micro_batch_size;
+  return config;
+}
+
 struct LatestState {
   std::filesystem::path checkpoint;
   CheckpointState state;
@@ -190,7 +195,7 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
     for (const Difference& d : differences(saved->config(), stored))
       if (!is_free(d.path) && !is_recorded(record, saved->state.step, d)) refuse_edited(run_dir, *saved, d);
   ordered_json resumed = to_json(stored);
-  for (const Difference& d : differences(stored, given)) {
+  for (const Difference& d : differences(stored, with_micro_batch_of(stored, given))) {
     // A change of the mask brings the tokenizer's id with it.
     const bool asked = is_set(set, d.path) || (d.path == "/data/end_of_text" && is_set(set, "/data/document_mask") &&
                                                stored.data.document_mask != given.data.document_mask);
@@ -257,6 +262,13 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 }
 
 bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
+
+Config branch_config(const std::filesystem::path& from, const Config& config) {
+  if (!config.train.auto_micro_batch()) return config;
+  const HeldCheckpoint held = hold_checkpoint(from);
+  const CheckpointState state = read_checkpoint_state(held.path);
+  return with_micro_batch_of(parse_config(state.config, (held.path / kCheckpointStateFile).string()), config);
+}
 
 void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config) {
   const HeldCheckpoint held = hold_checkpoint(from);  // its run may be training

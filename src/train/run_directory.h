@@ -35,7 +35,7 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // gives, and `set` lists the keys that come from --set. The run keeps its own config except:
 // - keys that do not affect what a step computes (when to evaluate, log and save; where to compute): as given;
 // - train.steps, train.micro_batch_size, train.skip_spikes*, schedule.*, optimizer.learning_rate and data.*: as given
-//   by --set.
+//   by --set. But a micro-batch size "auto" stands for the run's own.
 // Throws UserError naming the key for any other difference. Throws UserError too if config.json is not what the latest
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
@@ -59,6 +59,10 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 // Whether the checkpoint has the optimizer's state, without which a run cannot continue from it. An imported model has
 // none.
 bool holds_optimizer(const std::filesystem::path& checkpoint);
+
+// `config` as a branch from `from` has it: with the micro-batch size of that checkpoint if `config` has "auto". Throws
+// UserError as branch_run() does if there is no such checkpoint.
+Config branch_config(const std::filesystem::path& from, const Config& config);
 
 // Starts `run` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from` is a
 // run. Claims the folder and copies that checkpoint, and the metrics and history that led to it. `config` may differ

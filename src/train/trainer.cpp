@@ -33,6 +33,7 @@
 #include "train/divergence.h"
 #include "train/first_screen.h"
 #include "train/metrics.h"
+#include "train/micro_batch.h"
 #include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
@@ -54,7 +55,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 class Trainer {
  public:
   // Sets up what one rank can do alone; connect() does the rest, on every rank.
-  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
+  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
+          std::string micro_batch_note);
   void connect();
   ~Trainer() { world_.set_probe({}); }
   // `unstarted` is null unless this is rank 0 of a new run. On rank 0, `lock` holds the lock of options.out, or gets it
@@ -101,11 +103,12 @@ class Trainer {
             engine_.weight_average().values()};
   }
 
-  const Config& given_;
+  const Config given_;
   const TrainOptions& options_;
   World& world_;
   const RankThreads threads_;
-  const Config config_;  // this rank's
+  const std::string micro_batch_note_;  // FirstScreen::micro_batch_note
+  const Config config_;                 // this rank's
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   BatchLoader train_data_;
@@ -134,11 +137,13 @@ class Trainer {
   std::optional<StepLog> log_;
 };
 
-Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads)
+Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
+                 std::string micro_batch_note)
     : given_(config),
       options_(options),
       world_(world),
       threads_(threads),
+      micro_batch_note_(std::move(micro_batch_note)),
       config_(config_for_rank(config, world.size())),
       ops_(make_backend(config_)),
       train_data_(open_training_data(config_, world.rank(), world.size())),
@@ -257,7 +262,8 @@ int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
               .world = world_,
               .ops = *ops_,
               .matrix_rate = matrix_rate_,
-              .threads_note = threads_.note}
+              .threads_note = threads_.note,
+              .micro_batch_note = micro_batch_note_}
       .print();
   try {
     const int signal = train_to_end();
@@ -444,8 +450,14 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& 
   const RankThreads threads = rank_threads(world);
   if (world.size() > 1) omp_set_num_threads(threads.threads);
   assign_devices(config, world);
+  Config chosen = config;
+  std::string note;
+  if (config.train.auto_micro_batch()) {
+    chosen.train.micro_batch_size = agreed_micro_batch(config, world);
+    note = describe_micro_batch(chosen.train.micro_batch_size);
+  }
   std::unique_ptr<Trainer> trainer;
-  agree(world, [&] { trainer = std::make_unique<Trainer>(config, options, world, threads); });
+  agree(world, [&] { trainer = std::make_unique<Trainer>(chosen, options, world, threads, std::move(note)); });
   trainer->connect();
   return trainer;
 }
@@ -472,17 +484,18 @@ int train(const Config& config, const TrainOptions& options, World& world) {
       if (holds_run(options.out)) remove_branch_mark(options.out);
     }
   });
+  Config own = config;
   if (!options.branch.empty()) {
-    Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
+    agree(world, [&] { own = branch_config(options.branch, config); });
+    Config checked = own;  // a branch starts from a checkpoint, whatever its run started from
     checked.train.init_from.clear();
     checked.train.init_noise = 0;
     check_run(checked, world);  // first, since copying a checkpoint takes long
-    on_root(world, [&] { branch_run(options.branch, *unstarted, config); });
+    on_root(world, [&] { branch_run(options.branch, *unstarted, own); });
   }
-  Config own = config;
   if (options.continues())
     agree(world, [&] {
-      own = resumed_config(options.out, config, options.set);
+      own = resumed_config(options.out, own, options.set);
       require_shards_here(options.out, own);
     });
   return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr, lock);

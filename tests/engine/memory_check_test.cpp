@@ -71,8 +71,42 @@ TEST_F(MemoryCheck, TheLargestMicroBatchThatFitsDividesTheStep) {
 TEST_F(MemoryCheck, TooManySequencesToCountDoNotFit) {
   const Config run =
       tiny_config({{"train", {{"micro_batch_size", 1}, {"global_batch_size", 1 << 24}, {"sequence_length", 256}}}});
-  const int64_t largest = largest_micro_batch(run, ops_, std::numeric_limits<int64_t>::max());
-  EXPECT_EQ(largest, 1 << 20) << "with 256 tokens and 5 experts, below 2^31 pairs";
+  const Ops cpu = make_plan_ops(DType::f32, DType::f32, 100, 0);
+  constexpr int64_t kEndless = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(largest_micro_batch(run, cpu, kEndless), 1 << 20) << "with 256 tokens and 5 experts, below 2^31 pairs";
+  EXPECT_EQ(largest_micro_batch(run, ops_, kEndless), 1 << 13) << "a GPU takes at most 3 * 2^20 tokens";
+}
+
+TEST_F(MemoryCheck, AutoIsTheLargestThatLeavesAMargin) {
+  const auto chosen = [&](double share, RankOf rank = {}) {
+    const Config run = config(rank.size == 1 ? 12 : 6);
+    const Engine engine(run, Purpose::train, run.train.micro_batch_size, run.train.sequence_length, ops_, rank);
+    Config open = run;
+    open.train.micro_batch_size = 0;
+    return choose_micro_batch(open, ops_, static_cast<int64_t>(static_cast<double>(engine.total_bytes()) / share),
+                              rank);
+  };
+  EXPECT_EQ(chosen(kAutoShare - 0.001), 12);
+  EXPECT_EQ(chosen(kAutoShare + 0.001), 10) << "the next smaller divisor of 60";
+  EXPECT_EQ(chosen(kAutoShare - 0.001, {1, 5}), 6) << "a divisor of 12, a rank's share";
+  EXPECT_EQ(chosen(kAutoShare + 0.001, {1, 5}), 4);
+}
+
+TEST_F(MemoryCheck, AutoSaysInOneLineWhyNothingFits) {
+  const auto refusal = [&](const std::string& recompute, int64_t room, int ranks = 1) {
+    Config run = config(1, recompute);
+    run.train.micro_batch_size = 0;
+    return message<UserError>([&] { choose_micro_batch(run, ops_, room, {0, ranks}); });
+  };
+  const std::string even = "train.micro_batch_size: \"auto\", but even 1 does not fit into ";
+  const std::string line = refusal("none", bytes(1));
+  EXPECT_TRUE(line.starts_with(even)) << line;
+  expect_contains(line, ", which is 90% of the free memory; with train.recompute \"block\" ");
+  expect_contains(refusal("block", bytes(1, "block")), "; lower train.sequence_length or the model's sizes");
+  EXPECT_EQ(refusal("none", -1),
+            "train.micro_batch_size: \"auto\", but the system does not say how much memory is "
+            "free; give a number");
+  EXPECT_TRUE(refusal("none", 1 << 30, 7).starts_with("train.global_batch_size: 60 sequences cannot be shared"));
 }
 
 TEST_F(MemoryCheck, ARefusalNamesWhatFitsAndThenPrintsTheTable) {

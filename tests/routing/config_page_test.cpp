@@ -49,7 +49,8 @@ class PageWriter final : public Fields {
 
  private:
   void visit(const Field& field, int64_t& value, const Integers& range) override {
-    row(field, "whole number", value, without_kind(range.describe(), "a whole number"));
+    const std::string numbers = without_kind(range.describe(), "a whole number");
+    row(field, "whole number", value, field.word ? numbers + ", or " + code(field.word) : numbers);
   }
   void visit(const Field& field, double& value, const Numbers& range) override {
     row(field, "number", value, without_kind(range.describe(), "a number"));

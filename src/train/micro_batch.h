@@ -1,0 +1,21 @@
+#pragma once
+#include <string>
+
+#include "config/config.h"
+#include "distributed/world.h"
+
+namespace gptmoe {
+
+// How many runs train at a time on one machine's CPUs, or on one GPU.
+struct RunsAtOnce {
+  int on_host = 1, on_gpu = 1;
+};
+
+// The train.micro_batch_size that "auto" stands for in a new run of `config`: the smallest of the sizes that
+// choose_micro_batch() (engine/memory_check.h) gives the ranks, each with its share of the free memory. Collective,
+// after assign_devices(). Throws UserError as choose_micro_batch() and make_backend() do, on every rank.
+int64_t agreed_micro_batch(const Config& config, World& world, RunsAtOnce runs = {});
+// "8 sequences, the largest that fits into 90% of the free memory".
+std::string describe_micro_batch(int64_t size);
+
+}  // namespace gptmoe
