@@ -201,8 +201,10 @@ static void visit_fields(Fields& fields, LogConfig& log) {
 
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {
   fields.about("How several ranks share the work; ignored when there is only one.");
-  fields.optional("zero_stage", distributed.zero_stage, {0, 1},
-                  "0: every rank holds the whole optimizer; 1: each rank holds its part (ZeRO stage 1).");
+  fields.optional("zero_stage", distributed.zero_stage, {0, 2},
+                  "0: every rank holds the whole optimizer and all gradients; 1: each rank holds its part of the "
+                  "optimizer (ZeRO stage 1); 2: of the gradients too "
+                  "([distributed.md](distributed.md#zero-stage-2)).");
   fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"}, "Type in which ranks send gradients.");
   fields.optional("heartbeat_seconds", distributed.heartbeat_seconds, kSeconds,
                   "The job ends when a rank has not been heard from for this long; 0: never.");

@@ -160,7 +160,7 @@ void Muon::update_region(const Pass& pass, const ParamTable& params, const Tenso
   for (const Batch& batch : region.batches)
     for (const Partition::Piece& piece : held_.within(batch.offset, batch.count()))
       pass.ops.muon_momentum(u.rows(piece.offset - region.offset, piece.count), m.rows(piece.at, piece.count),
-                             params.grads().rows(piece.offset, piece.count), scale_1, momentum_);
+                             params.held_grads(piece), scale_1, momentum_);
   if (region.gathers) pass.communicator.wait(pass.communicator.start_all_gather(u, Traffic::gradients));
   for (const Batch& batch : region.batches) {
     const std::vector<Partition::Piece> held = held_.within(batch.offset, batch.count());

@@ -54,7 +54,7 @@ void Optimizer::measure_norm(const Pass& pass, const ParamTable& params, const T
   for (const Partition::Piece& piece : partition_.pieces()) {
     // Elements that all ranks hold count on rank 0 only.
     if (alone || !piece.replicated || pass.communicator.rank() == 0)
-      pass.ops.squared_norm(squared_norms_P_.rows(measured++, 1), params.grads().rows(piece.offset, piece.count));
+      pass.ops.squared_norm(squared_norms_P_.rows(measured++, 1), params.held_grads(piece));
   }
   pass.ops.zero(squared_norm_1);
   pass.ops.accumulate_sum(squared_norm_1, squared_norms_P_.rows(0, measured));
@@ -74,12 +74,12 @@ void Optimizer::adamw(const Pass& pass, const ParamTable& params, const Range& r
                                  range.rule.learning_rate_scale};
   for (const Partition::Piece& piece : held_second_moments_.within(range.offset, range.count)) {
     const auto of_table = [&](const Tensor& storage) { return storage.rows(piece.offset, piece.count); };
-    const int64_t at = partition_.within(piece.offset, piece.count).front().at;
+    const Partition::Piece held = partition_.within(piece.offset, piece.count).front();
     const auto of_partition = [&](const Tensor& storage) {
-      return storage.present() ? storage.rows(at, piece.count) : Tensor{};
+      return storage.present() ? storage.rows(held.at, held.count) : Tensor{};
     };
     pass.ops.adamw(of_table(params.values()), of_partition(params.master()), of_partition(m_),
-                   v_.rows(piece.at, piece.count), of_table(params.grads()), clip_scale_1_, rates_3_, constants);
+                   v_.rows(piece.at, piece.count), params.held_grads(held), clip_scale_1_, rates_3_, constants);
   }
 }
 

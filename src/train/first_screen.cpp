@@ -15,11 +15,12 @@ namespace {
 std::string describe_ranks(const Config& config, const World& world) {
   const DistributedConfig& d = config.distributed;
   const int elsewhere = world.size() - world.local_size();
-  return text(
-      world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
-      config.train.micro_batch_size,
-      d.zero_stage > 0 ? "; each holds its part of the optimizer (ZeRO stage 1)" : "; each holds the whole optimizer",
-      "; gradients are sent in ", d.reduce_dtype);
+  return text(world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
+              config.train.micro_batch_size,
+              d.zero_stage == 0   ? "; each holds the whole optimizer"
+              : d.zero_stage == 1 ? "; each holds its part of the optimizer (ZeRO stage 1)"
+                                  : "; each holds its part of the optimizer and of the gradients (ZeRO stage 2)",
+              "; gradients are sent in ", d.reduce_dtype);
 }
 
 // A line for each source of a mixture: its share of the tokens, so far and in the run's remaining `sequences`, and the
