@@ -101,6 +101,8 @@ void print_plan(const PlanArguments& arguments) {
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   if (const std::string average = describe_average(config, ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
+  if (const std::string moments = describe_moments(config.optimizer); !moments.empty())
+    std::printf("moments     %s\n", moments.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
   print_memory(config, engine, *ops, missing, assumed ? &gpu : nullptr);
 

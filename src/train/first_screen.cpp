@@ -76,6 +76,8 @@ void FirstScreen::print() const {
   if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
   if (const std::string average = describe_average(config, world.size()); !average.empty())
     std::printf("average     %s\n", average.c_str());
+  if (const std::string moments = describe_moments(config.optimizer); !moments.empty())
+    std::printf("moments     %s\n", moments.c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   for (const std::string& line : start_weights) std::printf("weights     %s\n", printable(line).c_str());
   std::printf(
