@@ -64,6 +64,9 @@ class Setting:
         return statistics.median(self.rates.values())
 
     def ratios_to(self, other):
+        """One per round. None for f32 divided by bf16: the bf16 program computes less exactly."""
+        if self.kind == "f32" and other.kind == "bf16":
+            return []
         return [rate / other.rates[number] for number, rate in self.rates.items() if number in other.rates]
 
 
@@ -207,9 +210,7 @@ def speed_text(setting):
 
 def say_table(settings):
     best = best_settings(settings)
-    # A bf16 program may be faster because it computes less exactly, so our f32 is compared with f32 only.
     compared = [best["gptmoe", kind] for kind in ("f32", "bf16") if ("gptmoe", kind) in best]
-    ratios_to = lambda us, them: us.ratios_to(them) if us.kind == "bf16" or them.kind == "f32" else []
     columns = ["program", "precision", "threads", "tokens/s, median (lowest to highest)", "share of the matrix rate",
                *(f"gptmoe {us.precision} / program, median of rounds (lowest to highest)" for us in compared)]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
@@ -218,14 +219,14 @@ def say_table(settings):
         cells = [setting.name, setting.precision, setting.threads, speed_text(setting),
                  f"{statistics.median(of_rounds):.0%}" if of_rounds else ""]
         for us in compared:
-            ratios = ratios_to(us, setting) if setting.peer != "gptmoe" else []
+            ratios = us.ratios_to(setting) if setting.peer != "gptmoe" else []
             ratio = spread(ratios, 2) if ratios else ""
             cells.append(f"**{ratio}**" if ratio and best[setting.peer, setting.kind] is setting else ratio)
         print(f"| {' | '.join(cells)} |")
     print()
     for (peer, _), theirs in best.items():
         for us in compared:
-            ratios = ratios_to(us, theirs) if peer != "gptmoe" else []
+            ratios = us.ratios_to(theirs) if peer != "gptmoe" else []
             if ratios:
                 threads = f", threads: {theirs.threads}" if theirs.threads else ""
                 print(f"- gptmoe {us.precision} / {peer} {theirs.kind}, each at its best: "
