@@ -23,8 +23,8 @@ constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
-// Opens a regular file for reading. Throws UserError naming the path. O_NONBLOCK, so that opening a FIFO does not wait
-// for a writer; it changes nothing for regular files.
+// Opens a regular file for reading. Throws UserError naming the path. With O_NONBLOCK, opening a FIFO does not wait for
+// a writer; for regular files the flag changes nothing.
 Descriptor open_regular(const std::filesystem::path& path, int64_t& size) {
   Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) user_error(path.string(), ": cannot open: ", reason());
@@ -195,7 +195,7 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 void sync_directory(const std::filesystem::path& directory) {
   const Descriptor fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd && errno == EACCES) return;  // a folder that this user may write but not read cannot be flushed
-  if (fd && (fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // nor can those of some systems
+  if (fd && (fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // some systems cannot flush folders
   throw Failure(text(directory.string(), ": cannot flush to disk: ", reason()));
 }
 

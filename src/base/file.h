@@ -78,7 +78,7 @@ void flush_standard_output();
 // Whether the error says that nothing is at a path. Any other error says that the system cannot look there.
 bool is_absence(const std::error_code& error);
 // What is at the path, or at the end of a link there; not_found if nothing is. Throws UserError naming the path and the
-// system's reason if it cannot look there, and if a link leads to nothing.
+// system's reason if the system cannot look there, and if a link leads to nothing.
 std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 
 // The content of a file, which another process may truncate or extend while it is read. Throws UserError naming the
@@ -90,7 +90,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
 // Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the pattern and
-// the system's reason if it cannot look there, for example if it cannot read a folder whose entries the pattern needs.
+// the system's reason if the system cannot look there, for example if it cannot read a folder whose entries the pattern
+// needs.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

@@ -25,8 +25,8 @@ constexpr auto kBetweenTries = std::chrono::milliseconds(5);
 
 std::string reason() { return std::strerror(errno); }
 
-// "another process (4711)": the holder of a flock() on this file, as far as the system tells. It does not know
-// processes of other machines.
+// The holder of a flock() on this file: "another process (4711)", or "another process" if the system does not know its
+// number, as for processes of other machines.
 std::string holder_of(int fd) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return "another process";

@@ -1,6 +1,6 @@
 #pragma once
 // Tests whether b differs from a, on measurements in pairs: the same items scored by two models, or the same seeds in
-// two arms. What the members of a pair share cancels in their difference.
+// two arms. Effects that both members of a pair share cancel in their difference.
 #include <cstdint>
 #include <vector>
 

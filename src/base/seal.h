@@ -1,6 +1,6 @@
 #pragma once
 // A seal is the last key of a JSON object, "checksum": the checksum (base/checksum.h) of the object's text before it.
-// So any damage to the text shows. Files that older versions wrote have none and are read as before.
+// So any damage to the text shows. Files that older versions wrote have no seal and are read without this check.
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -15,7 +15,8 @@ enum class Seal { intact, broken, none };
 // indentation.
 std::string sealed(std::string_view object);
 
-// The state of the seal in `content`: what sealed() returned, perhaps damaged since, or an object of an older version.
+// The state of the seal in `content`, which is what sealed() returned, perhaps damaged since, or an object that an
+// older version wrote.
 Seal seal_of(std::string_view content);
 
 // The digits of the seal in `content`, intact or not; empty if there is none.

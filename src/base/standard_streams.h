@@ -2,13 +2,13 @@
 
 namespace gptmoe {
 
-// Opens /dev/null in place of every standard stream that is closed, so that no file that is opened later gets its
-// number. Reading from such a standard input fails, and so does writing to such an output. Call it before any file is
-// opened.
+// Opens /dev/null in place of every standard stream that is closed, so that no file that is opened later gets the
+// stream's number. Reading from a replaced standard input fails, and so does writing to a replaced output. Call it
+// before any file is opened.
 void occupy_standard_streams();
 
-// Makes writing to a pipe whose reader has gone an error of that write, as for any other file. Otherwise SIGPIPE would
-// end the program in the middle of its work. Programs that this one starts inherit it.
+// Ignores SIGPIPE: a write to a pipe without a reader then fails with an error, as with any other file. Otherwise the
+// signal would end the program in the middle of its work. Programs that this one starts inherit the setting.
 void ignore_closed_pipes();
 
 }  // namespace gptmoe

@@ -1,7 +1,7 @@
 #pragma once
 // Files and folders that are being written have a temporary name, PATH.gptmoe-tmp-PID-NUMBER, and are renamed when
-// complete. Their writer holds a lock on them. So two writers never share one, and what a killed writer left can be
-// told from what another process is writing.
+// complete. Their writer holds a lock on them. So two writers never share one, and a file that a killed writer left
+// differs from one that another process is writing.
 #include <filesystem>
 #include <string>
 
@@ -14,8 +14,8 @@ struct Unfinished {
   Descriptor fd;  // a file is open for writing. Closing it releases the lock, so rename first
 };
 
-// Makes a new file, or a new folder, for what will be at `path`, and removes what killed writers of `path` left. Opens
-// nothing that is there already and follows no link. Throws Failure "PATH: cannot create: REASON".
+// Makes a new file or folder that is to be renamed to `path`, and removes the leftovers of killed writers of `path`.
+// Never opens an existing file and never follows a link. Throws Failure "PATH: cannot create: REASON".
 Unfinished new_unfinished_file(const std::filesystem::path& path);
 Unfinished new_unfinished_folder(const std::filesystem::path& path);
 
@@ -26,7 +26,7 @@ bool is_at(int fd, const std::filesystem::path& path);
 // Whether a file or folder of this name is unfinished, or left by a killed writer.
 bool is_unfinished(const std::string& name);
 
-// Removes what killed writers left of any path in the folder. What cannot be removed stays.
+// Removes the leftovers of killed writers in the folder, except those that cannot be removed.
 void remove_leftovers_in(const std::filesystem::path& folder);
 
 }  // namespace gptmoe

@@ -52,7 +52,7 @@ double seconds_of(Ops& ops, const std::function<void()>& work, int runs) {
 
 Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all) {
   constexpr double kRound = 5e-3;
-  // On the CPU a run is over when it returns, so each run is a round.
+  // On the CPU, work() returns when the work is done, so each run is a round.
   const double first = seconds_of(ops, work);
   const int runs = ops.memory().on_host() ? 1 : std::clamp(static_cast<int>(kRound / first), 1, 1000);
   std::vector<double> seconds;

@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// What one round of accounted steps took, op by op: means over its steps.
+// The times of the steps of one round that are run op by op; means over these steps.
 struct StepAccount {
   OpTotals ops;
   double ops_seconds = 0, step_seconds = 0;  // of all ops together, and of the accounted step

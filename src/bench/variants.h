@@ -1,5 +1,6 @@
 #pragma once
-// The variants, which take turns: one or two configs, each with several numbers of experts or tokens per step.
+// The variants that a benchmark measures in turns: one or two configs, each with several numbers of experts or tokens
+// per step.
 #include <string>
 #include <vector>
 

@@ -135,7 +135,8 @@ void run(const AnalyzeArguments& arguments) {
 
 void add_analyze_command(CLI::App& app) {
   auto arguments = std::make_shared<AnalyzeArguments>();
-  CLI::App* command = app.add_subcommand("analyze", "Routing, default vectors and router gradients of a checkpoint");
+  CLI::App* command =
+      app.add_subcommand("analyze", "Measure routing, default vectors and router gradients of a checkpoint");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")
       ->required()
       ->check(path_given());

@@ -25,7 +25,7 @@ struct BenchArguments {
 void add_output_options(CLI::App& command, BenchArguments& arguments) {
   command
       .add_option("--json", arguments.bench.json,
-                  "Write JSON lines to this file; -: to standard output, which then gets nothing else")
+                  "Write JSON lines to this file; - writes them, and nothing else, to standard output")
       ->check(path_given());
   command.add_option("--threads", arguments.threads, "Threads (0: all)")->check(whole_number(0, 1024));
 }
@@ -38,7 +38,7 @@ void add_device_options(CLI::App& command, BenchArguments& arguments) {
 }
 
 void add_variant_options(CLI::App& command, VariantOptions& variants) {
-  command.add_option("configs", variants.configs, "One config, or two that take turns")
+  command.add_option("configs", variants.configs, "One config, or two to measure in turns")
       ->required()
       ->expected(1, 2)
       ->check(path_given());
@@ -49,8 +49,8 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
 }
 
 void add_ops(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command =
-      bench.add_subcommand("ops", "Every op: its time, its rates and its distance from the device's limits");
+  CLI::App* command = bench.add_subcommand(
+      "ops", "Measure every op: its time, its rates, and how close it comes to the device's limits");
   command->add_option("part", arguments->part, "Only ops whose names contain this");
   add_device_options(*command, *arguments);
   add_output_options(*command, *arguments);
@@ -58,7 +58,7 @@ void add_ops(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) 
 }
 
 void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("layer", "A MoE layer beside a dense FFN of the same active width");
+  CLI::App* command = bench.add_subcommand("layer", "Compare a MoE layer with a dense FFN of the same active width");
   add_variant_options(*command, arguments->variants);
   command->add_option("--rounds", arguments->layer_rounds, "Number of rounds of ten runs each")
       ->capture_default_str()
@@ -71,7 +71,8 @@ void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments
 }
 
 void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("step", "Training speed on random tokens, and a breakdown of a step's time");
+  CLI::App* command =
+      bench.add_subcommand("step", "Measure training speed on random tokens, and break down a step's time");
   StepOptions& step = arguments->step;
   add_variant_options(*command, arguments->variants);
   command
@@ -98,7 +99,7 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
 }
 
 void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("loader", "Tokens per second of the data loader");
+  CLI::App* command = bench.add_subcommand("loader", "Measure the tokens per second of the data loader");
   LoaderBenchOptions& loader = arguments->loader;
   command->add_option("data", loader.data, "Glob of shards, or a config that names them (default: generated shards)")
       ->check(path_given());

@@ -81,7 +81,8 @@ inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const 
   return tokenizer;
 }
 
-// The shards at `option`, or the run's validation shards if `option` is empty. Prints a note if these have changed.
+// The shards at `option`, or the run's validation shards if `option` is empty. Prints a note if the run's shards have
+// changed.
 inline DataSources shards_to_measure(const std::filesystem::path& checkpoint, const Config& config,
                                      const std::string& option) {
   if (!option.empty()) return {{option}};

@@ -66,7 +66,7 @@ std::pair<std::string, std::string> start_weights(const RunOnData& run, const Ru
   return {was->checksum, starts.checksum(run.init_from)};
 }
 
-// Throws UserError if the existing run ever read anything but `now`.
+// Throws UserError if the existing run ever read other data than the files `now`.
 void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
   const HistoryEntry& last = record.history.back();
   if (!now.empty()) require_same_data(last.*kind.files, now, remedy_of(run));
@@ -75,8 +75,8 @@ void require_read(const RunOnData& run, const RunHistory& record, const KindOfDa
       user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", remedy_of(run));
 }
 
-// Whether the existing run started from the weights, and read the data, that it would use now. If not, throws UserError
-// unless `restart` is set. Always throws if this cannot be determined.
+// Whether the existing run used the same weights and data that it would use now. If not, throws UserError unless
+// `restart` is set. Always throws if this cannot be determined.
 bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, StartsNow& starts, bool restart) {
   const auto [was, is] = start_weights(run, record, starts);
   if (was != is && restart) return false;
@@ -97,8 +97,8 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
   return true;
 }
 
-// How the run mixes its sources: for each, the number of its shards (0 if there is one source) and its share. Tokens in
-// another mixture come in another order.
+// How the run mixes its sources: the number of shards of each source (0 if there is only one source) and its share. In
+// another mixture, the tokens come in another order.
 struct Mixture {
   std::vector<size_t> shards;
   std::vector<double> weights, epochs;
@@ -121,7 +121,7 @@ void require_same_mixture(const RunOnData& run, const RunOnData& first) {
                "; a comparison needs the same data: give both the same data.train");
 }
 
-// Without a mask a token sees the documents before its own, so that the losses are those of another task.
+// Without a mask, a token also sees the documents before its own. So losses with and without a mask cannot be compared.
 void require_same_mask(const RunOnData& run, const RunOnData& first) {
   if (run.data.document_end() == first.data.document_end()) return;
   const bool mask = run.data.document_mask != first.data.document_mask;
@@ -142,7 +142,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
     const bool there = holds_run(run.dir);
     RunHistory record = there ? read_history(run.dir) : RunHistory{};
     if (there && record.history.empty()) {
-      std::printf("note        %s: older than history.json, so its data cannot be checked\n",
+      std::printf("note        %s: has no history.json, so its data cannot be checked\n",
                   printable(run.dir.string()).c_str());
       continue;
     }

@@ -36,11 +36,11 @@ struct PlannedRun {
   std::string label() const { return text(arm->label(), ", seed ", config.seed); }
 };
 
-// The arms in the order of the configs. A family is a config's file name; families also name folders, so they differ.
-// Throws UserError naming the config or the --sweep at fault.
+// Returns the arms in the order of the configs. An arm's family is its config's file name. Families must differ, since
+// they also name folders. Throws UserError naming the config or the --sweep at fault.
 std::vector<PlannedArm> plan_arms(const CompareArguments& arguments);
-// The runs of all arms, which must outlive them, ordered seed by seed, so that an interrupted comparison holds whole
-// rounds. Throws UserError if two runs would share a folder.
+// Returns the runs of all arms, seed by seed, so that an interrupted comparison has complete seeds. `arms` must outlive
+// the runs. Throws UserError if two runs would share a folder.
 std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms);
 
 }  // namespace gptmoe

@@ -13,13 +13,13 @@ struct TaskArguments {
   PromptOptions prompt;
   int64_t limit = 0;  // 0: all examples
 
-  // Adds the options to `command`, where they exclude the options that choose texts to score.
+  // Adds the options to `command`. They exclude `of_texts`, the options that choose texts to score.
   void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts);
 };
 
-// Scores the runs' models on the tasks and prints a table for each, and with two runs the paired tests of each score.
-// Every file is read once, so both runs are scored on the same examples with the same shots. Reports errors in any of
-// the files before it scores anything.
+// Scores every run's model on the tasks and prints a table for each run. With two runs, also prints a paired test of
+// each score. Every file is read once, so both runs are scored on the same examples with the same shots. Reports errors
+// in any of the files before it scores anything.
 void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments);
 
 }  // namespace gptmoe

@@ -25,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The domains, the text of --data without a name, or the run's validation sets.
+// The texts of --domain if there are any, else the text of --data (without a name), else the run's validation sets.
 std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& arguments) {
   const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
   if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);
@@ -34,8 +34,8 @@ std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& a
   return open_texts(shards_to_measure(run.checkpoint, run.config, arguments.data), T, V);
 }
 
-// The tokenizer of the texts; none if the run names none. If the run's own cannot be used, prints a note with the
-// reason.
+// The tokenizer of the texts; none if the run names none. If the run's own tokenizer cannot be used, prints a note with
+// the reason.
 std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArguments& arguments) {
   if (!arguments.given() && run.config.data.tokenizer.empty()) return {};
   try {
@@ -47,8 +47,8 @@ std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArgum
   }
 }
 
-// The bytes of each text, as far as they are scored; unknown without a tokenizer. If the run's own tokenizer lacks one
-// of a text's tokens, prints a note with the reason.
+// The number of bytes in the scored part of each text; unknown without a tokenizer. If the run's own tokenizer lacks
+// one of a text's tokens, prints a note with the reason.
 std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::vector<NamedText>& texts, int64_t tokens,
                                                 const TokenizerArguments& arguments) {
   std::vector<std::optional<int64_t>> bytes(texts.size());
@@ -111,7 +111,7 @@ void print_scores(const std::string& run, const std::vector<TextScore>& scores) 
   for (const std::string& line : text_table(scores)) std::printf("%s\n", printable(line).c_str());
 }
 
-// Windows are paired if both runs have the same ones.
+// Pairs the losses of two runs window by window, on every text where both runs have the same windows.
 std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
                                     const std::vector<std::vector<TextScore>>& scores) {
   const int64_t T_a = runs[0].config.train.sequence_length, T_b = runs[1].config.train.sequence_length;

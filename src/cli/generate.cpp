@@ -172,7 +172,8 @@ void add_generate_command(CLI::App& app) {
       ->allow_extra_args(false)
       ->check([](const std::string& stop) { return stop.empty() ? "must not be empty" : ""; });
   SamplingOptions& sampling = arguments->options.sampling;
-  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")
+  command
+      ->add_option("--temperature", sampling.temperature, "Sampling temperature; 0 always takes the most likely token")
       ->capture_default_str()
       ->check(number(0, 100));
   command->add_option("--top-k", sampling.top_k, "Sample from the k most likely tokens (0: all)")

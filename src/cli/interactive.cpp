@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// Nothing is unsaved, so the program can end in the middle of a pass.
+// The program has nothing to save, so it can end in the middle of a pass.
 extern "C" void end_now(int signal) {
   [[maybe_unused]] const auto written = write(STDOUT_FILENO, "\n", 1);  // the terminal has printed ^C
   _exit(128 + signal);

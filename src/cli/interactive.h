@@ -3,7 +3,8 @@
 
 namespace gptmoe {
 
-// Prints a part of a text to standard output, which shows it at once. An error is left for the program's end to report.
+// Prints a part of a text to standard output, which shows it at once. If that fails, the program reports the error when
+// it ends.
 void print_at_once(const std::string& part);
 
 // From now on, SIGINT ends the program with exit code 130.

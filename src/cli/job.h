@@ -14,9 +14,9 @@ class Job {
  public:
   explicit Job(char** argv) : argv_(argv) {}
 
-  // `ranks` is the value of --ranks, 0 if absent. Either starts that many processes, waits until they have run the
-  // command, and returns true; exit_code() is then the exit code of these processes. Or returns false: this process
-  // must run the command, alone or as a rank. Throws UserError if a launcher has already started ranks.
+  // `ranks` is the value of --ranks, 0 if absent. Starts that many processes, waits until they have run the command,
+  // and returns true; exit_code() is then their exit code. Returns false if this process must run the command itself,
+  // alone or as a rank. Throws UserError if a launcher has already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
   // Reports that `signal` interrupted a run, after the run has saved; 0 means that no signal did. The program then ends

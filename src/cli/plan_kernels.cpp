@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// An op's kernels have their own lines if there are several and they take this share of the step.
+// If an op has several kernels, each of them that takes at least this share of the step has its own line.
 constexpr double kListedShare = 0.002;
 
 std::string if_any(double value, int decimals) { return value > 0 ? fixed(value, decimals) : ""; }
@@ -49,7 +49,7 @@ void print_sum(const std::string& name, double floor, double seconds, double ste
               fixed(100 * seconds / step, 1).c_str());
 }
 
-// The step as a sum of parts. The gaps between kernels are a part of their own.
+// Prints the step as a sum of parts. One part is the gaps between kernels.
 void print_parts(const OpEstimates& ops, const StepPrediction& prediction) {
   const double step = prediction.in_all();
   std::array<double, kParts> floors{}, seconds{};

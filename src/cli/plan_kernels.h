@@ -4,8 +4,8 @@
 
 namespace gptmoe {
 
-// Prints the part of `plan` about every kernel of a step on a GPU: its work, its least and its predicted time, and what
-// they add up to; with several ranks also the collectives. `engine` is one rank's.
+// Prints the part of `plan` about every kernel of a step on a GPU: its work, its least possible time, its predicted
+// time, and the sums of these. With several ranks, also prints the collectives. `engine` is the engine of one rank.
 void print_kernels_plan(const Config& config, const Engine& engine, const Ops& ops, int ranks, const PlanSpeed& speed);
 
 }  // namespace gptmoe

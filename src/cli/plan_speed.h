@@ -18,7 +18,8 @@ struct SpeedOptions {
   double rate = 0, link = 0, network = 0, latency = 0;
 };
 
-// The GPU to predict: that of --gpu, or the device's, which `description` may name (Ops::describe()), or the default.
+// The GPU to predict: the one that --gpu names, else the one that `description` (Ops::describe()) names, else the
+// default.
 const Gpu& gpu_of(const SpeedOptions& options, const std::string& description);
 // Throws UserError if the ranks cannot share the batch of `config` equally, or if the machines of --nodes cannot share
 // the ranks equally.

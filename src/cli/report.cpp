@@ -28,7 +28,7 @@ struct ReportArguments {
 struct Report {
   std::vector<std::string> skipped;  // folders that cannot be read, and why
   Comparison comparison;
-  std::optional<Sweep> sweep;  // of a folder where a config has runs at several settings
+  std::optional<Sweep> sweep;  // set if a folder has runs of one config at several settings
   ReportPaths paths;
 
   const Sweep* swept() const { return sweep ? &*sweep : nullptr; }

@@ -59,7 +59,7 @@ std::string last_line(const std::filesystem::path& log) {
   return last.starts_with(kName) ? last.substr(kName.size()) : last;
 }
 
-// ": loss 3.2153, validation perplexity 29.12", as far as they are known.
+// ": loss 3.2153, validation perplexity 29.12"; figures that are not known are left out.
 std::string figures_text(const WatchedRun& run) {
   std::string words;
   if (std::isfinite(run.loss())) words = ": loss " + fixed(run.loss(), 4);
@@ -68,8 +68,8 @@ std::string figures_text(const WatchedRun& run) {
   return words;
 }
 
-// Reads what the run has written, if it has begun. If the system cannot tell, the run keeps the reason as its problem:
-// the process that trains it may well continue.
+// Reads the run's files, if it has begun. If they cannot be read, stores the reason as the run's problem and does not
+// throw, since the process that trains the run may continue.
 void look_at(WatchedRun& run) {
   bool begun = true;
   try {
@@ -187,7 +187,7 @@ void Jobs::look(size_t slot) {
   slots_[slot].reset();
   look_at(run);
   live_.clear();
-  // A job that SIGTERM ended before it could handle the signal has nothing to save.
+  // If SIGTERM ended a job before the job could handle signals, the job had nothing to save.
   const bool stopped = stopping_ && (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128) == SIGTERM;
   if (stopped || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
     steps_ended_ += stopped ? run.step() : job.steps;

@@ -23,7 +23,7 @@ struct TrainJob {
 // same way and throws Failure with the last line of its log.
 int run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
-// How many of `at_once` jobs share a GPU of this machine, if it has any.
+// How many of `at_once` jobs share one GPU of this machine; `at_once` if it has none.
 int jobs_per_gpu(int at_once);
 
 }  // namespace gptmoe

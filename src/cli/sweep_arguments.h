@@ -17,8 +17,8 @@ struct SweepArgument {
 // sweeps the seed.
 SweepArgument parse_sweep(const std::string& argument);
 
-// The points of the grid that the sweeps for `config` span; the last sweep varies fastest. Without such a sweep, one
-// point without settings. Throws UserError if a sweep sets a key that an earlier sweep sets.
+// The points of the grid that the sweeps for `config` span; the last sweep varies fastest. If no sweep is for `config`,
+// returns one point without settings. Throws UserError if a sweep sets a key that an earlier sweep sets.
 std::vector<std::vector<Setting>> sweep_grid(const std::vector<SweepArgument>& sweeps, const std::string& config);
 
 }  // namespace gptmoe

@@ -64,7 +64,7 @@ void Watch::look() {
     }
 }
 
-// The run's path below the folder, if there is only one.
+// The run's name in the table: its path below the folder if only one folder is watched, else its whole path.
 std::string Watch::name_of(const fs::path& folder, const fs::path& run) const {
   return folders_.size() == 1 && run != folder ? run.lexically_relative(folder).string() : run.string();
 }
@@ -108,7 +108,7 @@ void add_watch_command(CLI::App& app, Job& job) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
-      "watch", "A table of runs that is redrawn while they train, until Ctrl-C; in a pipe it is printed once");
+      "watch", "Show a table of runs and redraw it while they train, until Ctrl-C; in a pipe, print it once");
   command->add_option("folders", arguments->folders, "Run directories, or folders that hold runs")
       ->required()
       ->check(path_given());

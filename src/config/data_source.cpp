@@ -42,7 +42,7 @@ DataSources read_list(const JsonSection& section, const std::string& key, const 
   return sources;
 }
 
-// `items` are the sources' places in the JSON.
+// `items`: the JSON path of each source, for errors.
 void check_sources(const JsonSection& section, const std::vector<std::string>& items, const DataSources& sources) {
   const bool weighted = std::any_of(sources.begin(), sources.end(), [](const auto& s) { return s.weight > 0; });
   for (size_t i = 0; i < sources.size(); ++i) {

@@ -22,7 +22,7 @@ struct Field {
   const char* sentence;             // what it means, in plain English
   bool required = false;            // no default
   const char* otherwise = nullptr;  // the default in words, if it follows from other keys
-  const char* word = nullptr;       // a string that may stand in a number's place; the value is then 0
+  const char* word = nullptr;       // a string that is allowed instead of a number; the value is then 0
 };
 
 class Fields {

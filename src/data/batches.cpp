@@ -57,7 +57,8 @@ void BatchLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) 
   }
 }
 
-// Every source earns its share of a window; the one that is due most has to pay a whole one. The first one wins a tie.
+// Adds to `due` of every source its share of one window. Takes the window from the source with the largest `due`, the
+// first in a tie, and subtracts 1 from its `due`.
 size_t BatchLoader::next_source() {
   if (sources_.size() == 1) return 0;
   size_t most = 0;
@@ -107,7 +108,7 @@ std::vector<std::string> BatchLoader::restore(const LoaderState& saved) {
 }
 
 std::vector<std::string> BatchLoader::restore_by_fingerprint(const std::vector<SourceState>& saved) {
-  std::set<int64_t> shuffles;  // a new source gets one of its own
+  std::set<int64_t> shuffles;  // in use; a new source gets an unused one
   for (const SourceState& state : saved) shuffles.insert(*state.shuffle);
   std::vector<SourceState> left = saved;
   std::vector<size_t> fresh;

@@ -25,7 +25,8 @@ struct SourceState {
   int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
   int64_t windows = 0;   // per epoch: detects different data on restore
   double due = 0;        // windows by which the source is behind its share
-  // Which of the run's shuffles the source has; absent in older checkpoints: its place among the sources.
+  // The number of the shuffle that orders the source's windows. Absent in older checkpoints, which use the source's
+  // index.
   std::optional<int64_t> shuffle = {};
   std::optional<std::string> fingerprint = {};  // of its shards; absent unless identified
   bool operator==(const SourceState&) const = default;
@@ -50,22 +51,22 @@ class BatchLoader {
   // Throws as TokenLoader::window().
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
 
-  // From now on, states tell by their shards which source is which. Reads the checksums of all shards; `tick`: as for
+  // From now on, states identify each source by its shards. Reads the checksums of all shards; `tick`: as for
   // TokenLoader::checksums().
   void identify(const std::function<void()>& tick = {});
 
   LoaderState state() const;
-  // Continues each source at its place in `state`. If the sources are identified in both, they may have been added,
-  // removed or put in another order since: a source continues if `state` has one of the same shards, and otherwise
-  // begins at its first window. Returns the names of the sources that begin. Without identities, throws UserError if
-  // `state` belongs to other data: another number of sources, or of windows in one of them.
+  // Continues each source where `state` left it. If both this loader and `state` identify their sources, sources may
+  // have been added, removed or reordered since. A source then continues if `state` has a source with the same shards,
+  // and otherwise begins at its first window. Returns the names of the sources that begin there. Without identities,
+  // throws UserError if `state` belongs to other data: another number of sources, or of windows in one of them.
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
   // The share of the run's windows that each source is to have; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
-  // The share of the windows of these sources, read up to `state`, that came from each, by its name; empty if nothing
-  // was read or there is one source.
+  // For each source, its name and its share of the windows that were read up to `state`. Empty if nothing was read or
+  // if there is only one source.
   std::vector<std::pair<std::string, double>> shares_read(const LoaderState& state) const;
 
  private:

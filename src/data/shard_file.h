@@ -46,8 +46,8 @@ class Shard {
   uint32_t token(int64_t i) const;
   // Copies tokens [first, first + count) to out[0..count). An id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
-  // Identifies the tokens. If there are at most a million, all of them count; otherwise, 64 evenly spaced samples of
-  // 1,024 tokens do.
+  // Identifies the tokens. Covers all tokens if there are at most a million, otherwise 64 evenly spaced samples of
+  // 1,024 tokens each.
   uint64_t checksum() const;
 
  private:

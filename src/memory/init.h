@@ -16,7 +16,8 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// The elements of a row from `first` on, as many as `elements` has. A row may have several copies in different dtypes.
+// The part of a row that begins at element `first` and is as long as `elements`. A row may have several copies in
+// different dtypes.
 struct RowPart {
   Tensor elements;  // rank 1
   int64_t first = 0;

@@ -203,7 +203,7 @@ TEST_F(CompareData, FinishedRunsAreComparedWithoutTheirShards) {
   for (const char* shard : {"train_0.bin", "train_1.bin", "val_0.bin"}) fs::remove(files_ / shard);
   expect_contains(succeed(command()).out, "reusing     both/default/seed_1");
   fs::remove(files_ / "both/topk/seed_1/history.json");
-  expect_contains(succeed(command()).out, "note        both/topk/seed_1: older than history.json");
+  expect_contains(succeed(command()).out, "note        both/topk/seed_1: has no history.json");
 }
 
 TEST_F(CompareData, FinishedRunsOfTwoDataSetsAreNotComparedEvenWithoutTheirShards) {
