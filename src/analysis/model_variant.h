@@ -9,7 +9,8 @@
 
 namespace gptmoe {
 
-// Batches 0 ... count-1 to measure on, each of B sequences (the engine's B). fill() writes one of them into an engine.
+// Batches 0 ... count-1 to measure on. Each has B sequences, where B is the engine's. fill() writes one batch into an
+// engine.
 struct Batches {
   int64_t count = 0;
   std::function<void(Engine&, int64_t batch)> fill;

@@ -95,7 +95,7 @@ void RouterScope::backward(const Routing& routing, const Tensor& x_NC, const Ten
   }
 }
 
-// w_EC_ is only used for the input's gradient, which is not read.
+// The op uses w_EC_ only for the input's gradient, which nothing reads here.
 std::vector<double> RouterScope::router_gradient(const Routing& routing, const Tensor& x_NC,
                                                  const std::vector<double>& dprobs_NE) {
   upload_values(ops_.memory(), dprobs_NE_, dprobs_NE.data());

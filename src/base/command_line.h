@@ -1,5 +1,5 @@
 #pragma once
-// What both programs say about their command lines.
+// Help and error messages about the command lines of both programs.
 #include <CLI/CLI.hpp>
 #include <string>
 #include <vector>

@@ -9,8 +9,8 @@ namespace gptmoe {
 // main().
 void limit_openmp_spinning(char** argv);
 
-// Makes OpenMP use usable_cores() threads (base/cores.h) unless OMP_NUM_THREADS is set: OpenMP itself does not know
-// that a container's CPU time is limited, and more threads than that wait for each other.
+// Makes OpenMP use usable_cores() threads (base/cores.h) unless OMP_NUM_THREADS is set: OpenMP itself ignores the limit
+// on a container's CPU time, and additional threads would only wait for each other.
 void limit_openmp_threads();
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// Processes a sequence on several threads; the result is the same as with one thread.
+// Processes a sequence of items on several threads, with the same result as on one thread.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>

@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// What the programs say when operator new failed.
+// The message of the programs when operator new has failed.
 extern const char* const kNoMemory;
 
 }  // namespace gptmoe

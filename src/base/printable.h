@@ -14,8 +14,8 @@ std::string printable(std::string_view text);
 // spaces.
 std::string printable_message(std::string_view text);
 
-// What an error says, without what libraries add to it: "PATH: No such file or directory" for a filesystem_error,
-// kNoMemory for bad_alloc.
+// The message of an error, without the text that libraries add to it: "PATH: No such file or directory" for a
+// filesystem_error, kNoMemory for bad_alloc.
 std::string message_of(const std::exception& error);
 
 }  // namespace gptmoe

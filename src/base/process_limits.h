@@ -5,7 +5,8 @@ namespace gptmoe {
 // Checks the limits that would make the program crash or deadlock in places that cannot report it. Each function throws
 // UserError naming the limit and the remedy.
 
-// Refuses an OMP_NUM_THREADS of more threads than any machine has: OpenMP ends the program when it cannot start them.
+// Refuses an OMP_NUM_THREADS above the thread count of any machine, because OpenMP ends the program if it cannot start
+// the threads.
 void require_possible_thread_count();
 
 // Refuses a stack that is too small for the program (ulimit -s).

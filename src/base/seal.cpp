@@ -13,13 +13,13 @@ namespace {
 
 constexpr size_t kDigits = 16;
 
-// What stands between the brace that opens the object and its first key: nothing, or a newline and spaces.
+// The text between the object's opening brace and its first key: nothing, or a newline and spaces.
 std::string_view gap_of(std::string_view object) {
   const size_t key = object.find_first_not_of(" \n", 1);
   return key == std::string_view::npos ? std::string_view() : object.substr(1, key - 1);
 }
 
-// What comes before and after the digits of a seal.
+// The text before the digits of a seal, and the text after them.
 std::string head(std::string_view gap) { return text(",", gap, "\"checksum\":", gap.empty() ? "" : " ", "\""); }
 std::string_view tail(std::string_view gap) { return gap.empty() ? "\"}\n" : "\"\n}\n"; }
 

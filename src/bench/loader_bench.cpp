@@ -44,7 +44,7 @@ class MadeUpShards {
   std::filesystem::path folder_;
 };
 
-// What a run of `config` would load; only the sections "data" and "train" and the vocabulary count.
+// The config of the data to load; only the sections "data" and "train" and the vocabulary count.
 Config config_of(const LoaderBenchOptions& options) {
   if (options.data.ends_with(".json")) return load_config(options.data);
   Config config;

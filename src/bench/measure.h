@@ -24,8 +24,8 @@ double seconds_of(Ops& ops, const std::function<void()>& work, int runs = 1);
 // `work`.
 Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 0.4);
 
-// The device's current rates: FLOP/s of large matrix products, and bytes read and written per second by a copy that
-// exceeds every cache.
+// The device's current rates: the FLOP/s of large matrix products, and the bytes that a copy larger than every cache
+// reads and writes per second.
 struct Ceilings {
   double flops = 0, bytes = 0;
 

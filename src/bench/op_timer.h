@@ -1,6 +1,6 @@
 #pragma once
 // Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a GPU, the
-// host waits before and after each call, and recorded work is not replayed. So all calls of a step together take longer
+// host waits before and after each call, and CUDA graphs are not replayed. So all calls of a step together take longer
 // than an ordinary step.
 #include <chrono>
 #include <map>

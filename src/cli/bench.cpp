@@ -42,7 +42,7 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
       ->required()
       ->expected(1, 2)
       ->check(path_given());
-  command.add_option("--experts", variants.experts, "Numbers of experts to compare: 8,16,32")
+  command.add_option("--experts", variants.experts, "Numbers of experts to compare, such as 8,16,32")
       ->delimiter(',')
       ->check(whole_number(1));
   command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
@@ -77,7 +77,7 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
   add_variant_options(*command, arguments->variants);
   command
       ->add_option("--tokens", arguments->variants.tokens,
-                   "Numbers of tokens per step (one micro-batch) to compare: 1024,2048")
+                   "Numbers of tokens per step (one micro-batch) to compare, such as 1024,2048")
       ->delimiter(',')
       ->check(whole_number(1));
   command->add_option("--steps", step.steps, "Steps in a timed round")->capture_default_str()->check(whole_number(1));

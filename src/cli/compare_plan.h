@@ -39,8 +39,8 @@ struct PlannedRun {
 // Returns the arms in the order of the configs. An arm's family is its config's file name. Families must differ, since
 // they also name folders. Throws UserError naming the config or the --sweep at fault.
 std::vector<PlannedArm> plan_arms(const CompareArguments& arguments);
-// Returns the runs of all arms, seed by seed, so that an interrupted comparison has complete seeds. `arms` must outlive
-// the runs. Throws UserError if two runs would share a folder.
+// Returns the runs of all arms, seed by seed, so that an interrupted comparison has trained all arms for its first
+// seeds. `arms` must outlive the runs. Throws UserError if two runs would share a folder.
 std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms);
 
 }  // namespace gptmoe

@@ -50,11 +50,11 @@ void run(const EvalArguments& arguments) {
 void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<EvalArguments>();
   CLI::App* command = app.add_subcommand(
-      "eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; pairs of checkpoints are compared");
+      "eval", "Measure a checkpoint's perplexity on token shards, or score it on tasks; compare two checkpoints");
   command
       ->add_option(
           "run", arguments->runs,
-          "Run directory (its last checkpoint), checkpoint, or folder of runs; two checkpoints are tested as a pair")
+          "Run directory (scores its last checkpoint), checkpoint, or folder of runs; two checkpoints are compared")
       ->required()
       ->expected(1, 2)
       ->check(path_given());

@@ -184,7 +184,7 @@ void add_generate_command(CLI::App& app) {
                    "Sample from the smallest set of most likely tokens whose probabilities sum to this")
       ->capture_default_str()
       ->check(number(0, 1));
-  command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt draws with seed + n - 1")
+  command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt uses seed + n - 1")
       ->capture_default_str()
       ->check(whole_number(0));
   arguments->tokenizer.add_to(*command);

@@ -72,7 +72,7 @@ Config with_micro_batch(Config config, Ops& ops, const std::string& missing, con
   return config;
 }
 
-// A prediction for a GPU does not need one.
+// Sets the device to a GPU, for a prediction. This machine does not need to have one.
 Config on_gpu(Config config) {
   if (config.device == "cpu")
     user_error("device: \"cpu\", but --kernels and --gpu predict a run on a GPU; add --set device=cuda");

@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// The options of `plan` that set these speeds; 0 or empty: not given.
+// The options of `plan` that set these speeds. An option that is not given is 0 or empty.
 struct SpeedOptions {
   std::string gpu;    // one of known_gpus()
   int64_t nodes = 0;  // machines

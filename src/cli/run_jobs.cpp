@@ -49,7 +49,7 @@ std::vector<std::string> gpus() {
   return names;
 }
 
-// The last line of the log, without the program's name, which this process prints itself.
+// The last line of the log, without the program's name: this process prints the name itself.
 std::string last_line(const std::filesystem::path& log) {
   std::istringstream lines(read_text_file(log));
   std::string last;

@@ -19,8 +19,8 @@ struct TrainJob {
 
 // Runs all jobs in order, `at_once` at a time. The jobs that run share the cores (unless OMP_NUM_THREADS is set) and
 // the GPUs equally. Shows a table of the running jobs on a terminal, and prints the last figures of each job that ends.
-// Returns 0, or the stop signal after all running jobs have saved and ended. If a job fails, ends the others in the
-// same way and throws Failure with the last line of its log.
+// Returns 0, or the stop signal after all running jobs have saved and ended. If a job fails, lets the others save and
+// end too, and throws Failure with the last line of its log.
 int run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
 // How many of `at_once` jobs share one GPU of this machine; `at_once` if it has none.

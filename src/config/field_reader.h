@@ -11,8 +11,8 @@ class FieldReader final : public Fields {
  public:
   explicit FieldReader(JsonSection section) : section_(std::move(section)) {}
 
-  // Refuses unknown keys, then reads the nested objects. So if the name of an object is misspelt, the error is the
-  // unknown key, not a missing key of the object.
+  // Refuses unknown keys, then reads the nested objects. So if an object's name is misspelt, the error reports the
+  // unknown name, not a missing key of the object.
   void finish();
 
   void others(JsonValue& values) override { values = section_.others(); }

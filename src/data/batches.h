@@ -19,7 +19,7 @@
 
 namespace gptmoe {
 
-// Where a run is in one source.
+// The position of a run in one source.
 struct SourceState {
   int64_t epoch = 0;
   int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
@@ -32,7 +32,7 @@ struct SourceState {
   bool operator==(const SourceState&) const = default;
 };
 
-// What a checkpoint keeps: where in the global order the next micro-batch begins.
+// The position of the next micro-batch in the global order, as checkpoints store it.
 struct LoaderState {
   int64_t epoch = 0;
   int64_t position = 0;                   // windows already read beyond the first `epoch` * `windows`
@@ -56,10 +56,11 @@ class BatchLoader {
   void identify(const std::function<void()>& tick = {});
 
   LoaderState state() const;
-  // Continues each source where `state` left it. If both this loader and `state` identify their sources, sources may
-  // have been added, removed or reordered since. A source then continues if `state` has a source with the same shards,
-  // and otherwise begins at its first window. Returns the names of the sources that begin there. Without identities,
-  // throws UserError if `state` belongs to other data: another number of sources, or of windows in one of them.
+  // Continues each source at its position in `state`. If both this loader and `state` identify their sources, sources
+  // may have been added, removed or reordered since. A source then continues if `state` has a source with the same
+  // shards, and otherwise begins at its first window. Returns the names of the sources that begin there. Without
+  // identities, throws UserError if `state` belongs to other data: another number of sources, or of windows in one of
+  // them.
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }

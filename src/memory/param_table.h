@@ -98,7 +98,7 @@ class ParamTable {
   const Tensor& values() const { return values_; }
   const Tensor& grads() const { return grads_; }  // the sums over micro-batches, as bind() describes them
   bool has_windows() const { return !windows_.empty(); }
-  // The gradients of a segment where layers add to them.
+  // The gradients of a segment, in the memory where layers add to them.
   Tensor segment_grads(int bucket, const Segment& segment) const;
   // The sums of a piece of bind()'s `held`.
   Tensor held_grads(const Partition::Piece& piece) const;
