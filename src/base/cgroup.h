@@ -1,6 +1,6 @@
 #pragma once
-// What the system's control groups (cgroups, version 1 and 2) allow this process. Containers and batch systems set
-// their limits there.
+// The limits that the system's control groups (cgroups, version 1 and 2) set for this process. Containers and batch
+// systems limit processes with these groups.
 #include <cstdint>
 #include <filesystem>
 #include <limits>

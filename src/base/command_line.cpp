@@ -23,8 +23,8 @@ std::string unknown_command(const CLI::App& app, const std::string& program, con
               "see ", program, " --help");
 }
 
-// The arguments left over, and the known option that is nearest to the first option among them, unless that option is
-// known itself ("-- --out").
+// Lists the unexpected arguments, and suggests the known option that is nearest to the first option among them, unless
+// that option is known itself ("-- --out").
 std::string unexpected_arguments(const std::vector<std::string>& left, const CLI::App& command) {
   std::string all = left.size() == 1 ? "unexpected argument:" : "unexpected arguments:";
   for (const std::string& argument : left) all += " " + argument;

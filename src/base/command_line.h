@@ -12,10 +12,10 @@ std::vector<std::string> command_names(const CLI::App& app);
 // Adds "help [SUBCOMMAND]", which prints what --help prints. `program` is the program's name in messages.
 void add_help_command(CLI::App& app, const std::string& program);
 
-// What is wrong with the command line of `program`, and which help to read, in one line. `error` is what app.parse()
-// threw. Arguments left over keep their order, and the nearest known option or subcommand is named: "unexpected
-// arguments: b.json --ot c (did you mean --out?); see gptmoe train --help". An unknown option is named before one that
-// is missing.
+// Describes in one line what is wrong with the command line of `program`, and which help to read. `error` is the error
+// that app.parse() threw. Unexpected arguments keep their order, and the line suggests the nearest known option or
+// subcommand: "unexpected arguments: b.json --ot c (did you mean --out?); see gptmoe train --help". If one option is
+// unknown and another is missing, the line reports the unknown one.
 std::string describe(const CLI::App& app, const std::string& program, const CLI::ParseError& error);
 
 }  // namespace gptmoe

@@ -10,7 +10,7 @@ struct InstructionSet {
   bool cpu_has;      // whether this CPU has them
 };
 
-// "AVX2 and FMA": the instructions that the CPU lacks; "" if it lacks none.
+// The instructions that the CPU lacks, as in "AVX2 and FMA"; "" if it lacks none.
 std::string lacking_instructions(const std::vector<InstructionSet>& compiled);
 
 // Throws UserError if this program was compiled for instructions that this CPU lacks. Without this check, such a

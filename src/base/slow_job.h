@@ -14,7 +14,7 @@ class SlowJob {
   SlowJob(std::string what, int64_t total, double quiet_seconds = 1)
       : what_(std::move(what)), total_(total), quiet_seconds_(quiet_seconds) {}
 
-  // Another part is done: "WHAT  41 %, 3:05 left".
+  // Call this when another part is done. It shows "WHAT  41 %, 3:05 left".
   void advance() {
     ++done_;
     if (line_.live() && clock_.seconds() >= quiet_seconds_) line_.show(what_ + "  " + clock_.state(done_, total_));

@@ -19,7 +19,7 @@ struct StepOptions {
   std::string svg;
 };
 // Runs whole optimizer steps on random tokens, as `gptmoe train` does, but without loading data, evaluating or saving.
-// All variants are in memory and take turns. With `account`, also runs the same number of steps op by op.
+// All variants are in memory and run in turns. With `account`, also runs the same number of steps op by op.
 void bench_step(const VariantOptions& variants, const StepOptions& step, const BenchOptions& options);
 
 struct LoaderBenchOptions {

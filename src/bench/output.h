@@ -27,15 +27,15 @@ nlohmann::ordered_json to_json(const BenchRow& row);
 
 class BenchOutput {
  public:
-  // `json`: a file; "-": standard output, which then gets nothing else; empty: nowhere. Throws UserError if the file
-  // cannot be written.
+  // `json` is the file for the JSON lines. "-" means standard output, and then nothing else is printed there; empty
+  // means no JSON. Throws UserError if the file cannot be written.
   explicit BenchOutput(const std::string& json);
 
   void say(const std::string& text);
   // `label`: the config's name, if several configs have their own rates.
   void say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label = "");
-  // Begins a table. `kind` is the name of its second column; `shares` and `predictions` say whether it has columns of
-  // shares and of predicted times.
+  // Begins a table. `kind` is the heading of its second column. `shares` and `predictions` add columns of shares and of
+  // predicted times.
   void begin_table(const std::string& kind, bool shares = false, bool predictions = false);
   void say_row(const BenchRow& row);
   void record(const nlohmann::ordered_json& line);

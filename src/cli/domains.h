@@ -13,7 +13,7 @@ namespace gptmoe {
 std::vector<NamedText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
 
 // `count` batches of B windows of T tokens from each text. The windows are spaced evenly over the text and are the same
-// in every call. `texts` must outlive the result. Throws UserError naming the domain that has too few windows.
+// in every call. `texts` must outlive the result. Throws UserError naming a domain that has too few windows.
 std::vector<Domain> domain_batches(const std::vector<NamedText>& texts, int64_t B, int64_t T, int64_t count);
 
 }  // namespace gptmoe

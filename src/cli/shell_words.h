@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// `word` as it must be written in a shell: quoted if necessary.
+// `word` as one writes it in a shell, quoted if necessary.
 inline std::string shell_word(const std::string& word) {
   constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+@%";
   if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;

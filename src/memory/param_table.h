@@ -47,7 +47,7 @@ class ParamTable {
   // order.
   ParamId add(const ParamSpec& row);
   ParamId add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows);
-  // Ends a bucket, which holds the rows added since the last call, and returns its index.
+  // Ends a bucket and returns its index. The bucket holds the rows that were added since the last call.
   int end_bucket();
 
   // Points the table at its memory, which arenas allocated. `values` has element_count() elements. The master may be
