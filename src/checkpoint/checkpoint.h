@@ -5,8 +5,7 @@
 //   average.safetensors    with train.weight_ema: the same rows, parameters with the values of their moving average
 //   optimizer.safetensors  the moments, named "m." or "v." and the row's name; rows that follow Muon have no "v."
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
-//   tokenizer.json, ...    the tokenizer's files, if the model was imported with one; a run keeps them in its own
-//   folder
+//   tokenizer.json, ...    the tokenizer's files of an imported model; a run keeps them in its own folder
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
 #include <cstdint>
 #include <filesystem>

@@ -21,8 +21,8 @@ constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "b
 // The cost of one kind of traffic on this rank since the communicator was made.
 struct TrafficCost {
   int64_t calls = 0;
-  int64_t bytes = 0;   // that this rank sends if collectives run as rings
-  double seconds = 0;  // time the host spent in calls, if the collectives run there
+  int64_t bytes = 0;   // the bytes that this rank sends if collectives run as rings
+  double seconds = 0;  // time spent in the calls, if the host runs the collectives
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
 
@@ -50,8 +50,8 @@ class Communicator {
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
-  // Throws DeviceError if a collective in progress has failed, as far as this can be told without waiting. The
-  // watchdog's thread calls it, at any time.
+  // Throws DeviceError if a collective in progress is known to have failed; does not wait to find out. The watchdog's
+  // thread calls it at any time.
   virtual void check() {}
 
   virtual TrafficCosts costs() const = 0;

@@ -29,8 +29,8 @@ void require_one_each(const World& world, const std::vector<std::string>& ids) {
     if (a < b)
       user_error(world.name(static_cast<int>(a)), " and ", world.name(static_cast<int>(b)), " use the same GPU (",
                  ids[b],
-                 "): start as many ranks on a machine as it has GPUs, let each rank see all of them or one of its "
-                 "own, or set device to \"cpu\"");
+                 "): start at most one rank per GPU on each machine, and let each rank see all GPUs or a different "
+                 "one; or set device to \"cpu\"");
   }
   if (const std::string why = why_no_nccl(); !why.empty())
     user_error("device: ", world.size(), " ranks with GPUs need NCCL, but ", why, ", or set device to \"cpu\"");

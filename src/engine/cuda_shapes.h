@@ -1,5 +1,5 @@
 #pragma once
-// How a GPU handles a run's sizes, from the config alone.
+// Which sizes of a run the GPU backend does not support or runs slowly, from the config alone.
 #include <string>
 #include <vector>
 

@@ -22,7 +22,7 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// Starts at the head: below a non-finite gradient, every gradient is non-finite too.
+// Starts at the head, as the backward pass does: after the first non-finite gradient, all gradients are non-finite.
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
@@ -32,7 +32,7 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
 
 [[noreturn]] void stop(const std::string& what, const std::string& tensor) {
   throw NumericFailure(
-      text(what, "; first offending tensor: ", tensor, ". No parameter was changed by this step; ", kDivergenceRemedy));
+      text(what, "; first offending tensor: ", tensor, ". This step changed no parameter; ", kDivergenceRemedy));
 }
 
 // After a micro-batch's backward: checks its loss, and the gradient at the end of the residual stream.

@@ -3,15 +3,15 @@
 //   m = momentum * m + g;  u = g + momentum * m  (Nesterov), with the clipped gradient g
 //   weight -= rate * (scale * newton_schulz(u) + weight_decay * weight)
 // newton_schulz(): X = u / (|u| + 1e-7); five times X = a X + (b A + c A^2) X with A = X X^T, (a, b, c) = (3.4445,
-// -4.7750, 2.0315). For a matrix with more rows than columns, X (b A + c A^2) with A = X^T X is the same and smaller.
-// X and A are in the backend's compute dtype.
+// -4.7750, 2.0315). For a matrix with more rows than columns, X (b A + c A^2) with A = X^T X gives the same result with
+// a smaller A. X and A are in the backend's compute dtype.
 //
 // A row of the ParamTable is a matrix of its own, also where a layer reads several rows as one tensor (queries, keys
 // and values; gates and ups). Neighbouring rows of one shape, such as all experts' gates and ups, are updated together.
 //
 // With a sharded optimizer (ZeRO stage 1), a rank holds a part of the momentum, which may end within a matrix. The
-// ranks gather the u of a layer, every rank computes the matrices of which it holds elements, and updates those
-// elements.
+// ranks gather the u of a layer. Each rank then computes every matrix that contains elements of its part, and updates
+// these elements.
 #include <vector>
 
 #include "engine/update_rules.h"
@@ -30,10 +30,10 @@ void newton_schulz(const Pass& pass, const Tensor& x_EOI, const Tensor& offsets_
 
 class Muon {
  public:
-  // `rules`: of the table's rows.
+  // `rules` has one rule for each row of the table.
   Muon(const OptimizerConfig& config, const ParamTable& params, const std::vector<UpdateRule>& rules);
 
-  // The elements of the table that follow Muon: whole rows.
+  // The elements of the table that follow Muon; they form whole rows.
   const Partition& elements() const { return elements_; }
 
   // Allocates constants. `held`: the elements whose momentum this rank holds. allocate() may run again after commit().

@@ -22,7 +22,7 @@ UpdateRule default_rule(const OptimizerConfig& config, const ParamRow& row) {
           .weight_decay = row.weight_decay ? config.weight_decay : 0.0};
 }
 
-// Why a group decides about no row.
+// Why the group with this pattern applies to no row.
 std::string why_unused(const std::string& pattern, const ParamTable& params) {
   std::vector<std::string> names;
   for (const ParamRow& row : params.rows()) {
