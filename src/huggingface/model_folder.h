@@ -17,9 +17,8 @@ bool is_model_folder(const std::filesystem::path& path);
 
 struct ModelDescription {
   const Family* family;
-  // The model and its router with every key. The other sections are those of a run that has not trained yet: the
-  // smallest batch, sequences as long as the model's positions allow but at most 2048, and train.init_from = the
-  // folder.
+  // The model and its router with every key. The other sections describe a run that has not started: the smallest
+  // batch, sequences as long as the model's positions allow but at most 2048, and train.init_from = the folder.
   Config config;
   std::vector<std::string> ignored_keys;  // that gptmoe does not know, and that the class may not know either
 };

@@ -28,9 +28,9 @@ class Prompts {
 
   const Task& task_;
   PromptOptions options_;
-  std::vector<size_t> first_copy_;                         // of each example in its category; itself if it is the first
-  std::vector<int64_t> copies_;                            // of each first copy, itself included
-  std::map<std::string, std::vector<size_t>> categories_;  // their examples
+  std::vector<size_t> first_copy_;                         // by example: its first copy in the category, or itself
+  std::vector<int64_t> copies_;                            // by first copy: the number of copies, itself included
+  std::map<std::string, std::vector<size_t>> categories_;  // the examples of each category
 };
 
 }  // namespace gptmoe
