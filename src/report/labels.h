@@ -1,5 +1,5 @@
 #pragma once
-// What reports call their arms.
+// The names of arms in reports.
 #include <string>
 #include <vector>
 

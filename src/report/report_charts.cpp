@@ -68,7 +68,7 @@ Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(c
   return series;
 }
 
-// The same for the weights' averages; without points if they are not known.
+// The curve of perplexity_series(), with averaged weights instead of the last ones; no points if they are unknown.
 Series average_series(const Comparison& comparison, size_t arm, double (*x)(const CurvePoint&), double x_unit) {
   Series series{"", static_cast<int>(arm), 1, {}, true};
   series.name = comparison.arms[arm].arm.label + ", averaged weights";

@@ -18,7 +18,7 @@ struct SweepFamily {
 struct Sweep {
   Comparison all;                       // every point
   std::vector<SweepFamily> families;    // in the order of the configs
-  double target_perplexity = kUnknown;  // that of the best point of the first family that has a best point
+  double target_perplexity = kUnknown;  // of the best point of the first family that has one
 
   // The point's settings; "as configured" without any.
   std::string point_name(size_t arm) const;
