@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kShown = 100;  // characters of a value in a message
+constexpr size_t kShown = 100;  // maximum characters of a value in a message
 
 template <typename Error>
 struct Agreed final : Error, KnownToAllRanks {

@@ -1,6 +1,6 @@
 #pragma once
 // Collectives on tensors, in the memory of the run's Ops. One rank is a trivial case, so callers never branch on the
-// number of ranks. World (distributed/world.h) serves all other communication of the same ranks.
+// number of ranks. All other communication of these ranks goes through World (distributed/world.h).
 //
 // A collective starts when all earlier work of the Ops is done, and runs while later work is queued. Nothing may touch
 // its tensor until wait(); all work after wait() sees the result. Collectives run in the order in which they are
@@ -14,7 +14,7 @@
 
 namespace gptmoe {
 
-// The purpose of a collective: its cost is reported under that name.
+// The purpose of a collective. Costs are reported by purpose.
 enum class Traffic { gradients, weights, balance, default_vectors, reports };
 constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "balance", "default_vectors", "reports"};
 

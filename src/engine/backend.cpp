@@ -41,7 +41,8 @@ struct Choice {
   DType compute;
 };
 
-// `obstacle` says why there is no GPU (empty if there is one). It only matters for "auto".
+// Chooses the device and the precision. `obstacle` says why there is no GPU (empty if there is one); only "auto"
+// depends on it.
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
   if (config.precision == "bf16" && !cuda && config.device != "cpu")

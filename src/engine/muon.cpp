@@ -13,7 +13,7 @@ constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
 // the scratch memory.
 constexpr int64_t kBatchElements = int64_t{1} << 25;
 
-// Matrix products of E pairs of matrices, each with M rows in the first operand. `offsets`: 0, M, 2 M, ...
+// Matrix products of E pairs of matrices, a and b. The matrices of a have M rows each; `offsets` is 0, M, 2 M, ...
 struct Products {
   Ops& ops;
   int64_t E;

@@ -19,13 +19,13 @@
 
 namespace gptmoe {
 
-// The factor on the orthogonal matrix, by optimizer.muon_scale. "original" (Jordan et al.): sqrt(max(1, rows /
+// The factor of the orthogonal matrix for optimizer.muon_scale `name`. "original" (Jordan et al.): sqrt(max(1, rows /
 // columns)). "match_rms_adamw" (Moonlight, arXiv 2502.16982): 0.2 sqrt(max(rows, columns)), which gives the update the
 // root mean square that AdamW's updates have in practice.
 double muon_scale(const std::string& name, int64_t rows, int64_t columns);
 
-// Replaces each of the E matrices of x (real) by newton_schulz() of it. The offsets (i64) are 0, O, 2 O, ... and 0, I,
-// 2 I, ..., at least E + 1 numbers each. With E = 1 they may be absent.
+// Applies newton_schulz() in place to each of the E matrices of x (real). offsets_rows (i64) is 0, O, 2 O, ..., and
+// offsets_columns is 0, I, 2 I, ..., with at least E + 1 numbers each. With E = 1, both may be absent.
 void newton_schulz(const Pass& pass, const Tensor& x_EOI, const Tensor& offsets_rows, const Tensor& offsets_columns);
 
 class Muon {
@@ -40,8 +40,8 @@ class Muon {
   void allocate(Arena& arena, const Partition& held);
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const;
-  // Updates this rank's elements of the matrices. m has the layout of `held`; master too, if the table has one. rates_3
-  // are adamw_rates(). If scale_1 is NaN, nothing moves.
+  // Updates this rank's elements of the matrices. m has the layout of `held`; the table's master, if present, has it
+  // too. rates_3 are adamw_rates(). If scale_1 is NaN, nothing changes.
   void update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
               const Tensor& rates_3) const;
 

@@ -26,7 +26,7 @@ class Optimizer {
   // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
   void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
   // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of m. If
-  // the norm or the loss is not finite, no parameter moves, now or later.
+  // the norm or the loss is not finite, no parameter changes, now or later.
   void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 
   // The elements whose m this rank holds.

@@ -46,7 +46,7 @@ UpdateRule changed(UpdateRule rule, const ParamGroup& group, const OptimizerConf
   return rule;
 }
 
-// "0-3, 5" for {0, 1, 2, 3, 5}, without the space.
+// "0-3,5" for {0, 1, 2, 3, 5}.
 std::string ranges(const std::set<int64_t>& numbers) {
   std::string out;
   for (auto first = numbers.begin(); first != numbers.end();) {

@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws UserError if the folder cannot be read. If a folder below it cannot be read, throws too or, with `skipped`,
-// appends the error's text to it.
+// Appends the runs at and below `folder` to `runs`. Throws UserError if `folder` cannot be read. If a folder below it
+// cannot be read, throws too or, with `skipped`, appends the error's text to `skipped`.
 void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector<std::string>* skipped) {
   if (anything_at(folder / kCheckpointStateFile)) return;
   if (holds_run(folder)) {

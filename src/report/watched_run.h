@@ -49,7 +49,7 @@ class WatchedRun {
   // What could not be read, in one line; empty if all could.
   const std::string& problem() const { return problem_; }
 
-  // Steps done: of the last row, or of the last checkpoint of an interrupted run, which may have no row.
+  // The number of steps done: from the last row or, if that is later, from the last checkpoint of an interrupted run.
   int64_t step() const { return std::max(rows_.step, saved_step_); }
   int64_t steps() const { return steps_; }
   // From the last rows; NaN if unknown.
