@@ -207,6 +207,11 @@ void apply_rule(OpId op, OpCall& call) {
                                        : call.is_stat("x") && call.tensor("out").dtype() == DType::bf16,
                    "between stat and bf16");
       return same_count(call, {"out", "x"});
+    case OpId::round_randomly:
+      call.require(call.tensor("out").dtype() == DType::bf16, "out in bf16");
+      call.require(call.value("first") >= 0 && call.value("stream") >= 0, "first >= 0 and stream >= 0");
+      call.optimizer();
+      return same_count(call, {"out", "x"});
     case OpId::squared_norm:
     case OpId::clip_scale: return call.optimizer();
     case OpId::adamw: return adamw(call);

@@ -99,6 +99,8 @@ class Ops final {
 // layers, experts, the LM head and attention (except cached_attention) round their operands to bf16 and sum in float;
 // everything else, including storage, stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
+// Whether this CPU has instructions for bf16 products, AVX512-BF16 or AMX, and this build may use them.
+bool cpu_multiplies_bf16_faster();
 // The same sources compiled for double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // The values of logit_elements(). On a CPU, that number of logits stays in the cache; on a GPU, it fills the

@@ -3,8 +3,7 @@
 # starting with the seeds and the inputs that earlier runs kept (build-fuzz/corpus). A finding goes to
 # build-fuzz/findings/TARGET-* and makes the exit code 1.
 #   tools/fuzz.sh [--jobs N (1)] [--total] [SECONDS (60)] [TARGET ...]
-# --jobs N runs N targets at a time. With --total, SECONDS counts all runs so far, so the same command continues after a
-# stop. Each run is at most ten minutes long and adds a line to build-fuzz/record.tsv: target, seconds, inputs. In the
+# --jobs N runs N targets at a time. With --total, SECONDS is each target's goal for all runs together, earlier ones included, so the same command continues after a stop. Each run is at most ten minutes long and adds a line to build-fuzz/record.tsv: target, seconds, inputs. In the
 # end the script prints that file's sums for each target.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

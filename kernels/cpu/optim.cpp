@@ -7,6 +7,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
+#include "kernels/draws.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -39,6 +40,13 @@ int64_t nonfinite_in(const Real* x, int64_t n) {
   return count;
 }
 
+int64_t nonfinite_in(const uint16_t* bf16, int64_t n) {
+  int64_t count = 0;
+#pragma omp simd reduction(+ : count)
+  for (int64_t i = 0; i < n; ++i) count += (bf16[i] & 0x7F80) == 0x7F80;
+  return count;
+}
+
 void round_range(uint16_t* out, const Real* x, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_bits(static_cast<float>(x[i]));
@@ -47,6 +55,14 @@ void round_range(uint16_t* out, const Real* x, int64_t n) {
 void widen_range(Real* out, const uint16_t* x, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_value(x[i]);
+}
+
+// The first of the n elements is number `first`.
+void round_randomly_range(uint16_t* out, const Real* x, uint64_t first, uint32_t key, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i)
+    out[i] =
+        randomly_rounded(__builtin_bit_cast(uint32_t, static_cast<float>(x[i])), first + static_cast<uint64_t>(i), key);
 }
 
 // The scalars that one update uses.
@@ -94,6 +110,16 @@ void CpuKernels::cast(const Tensor& out, const Tensor& x) {
       widen_range(wide + begin, narrow + begin, end - begin);
     else
       round_range(narrow + begin, wide + begin, end - begin);
+  });
+}
+
+void CpuKernels::round_randomly(const Tensor& out, const Tensor& x, const Tensor& step_1, int64_t first,
+                                int64_t stream) {
+  const uint32_t key = rounding_key(static_cast<uint32_t>(*step_1.as<Real>()), static_cast<uint32_t>(stream));
+  auto* const rounded = static_cast<uint16_t*>(out.data());
+  const Real* const values = x.as<Real>();
+  parallel_ranges(threads_, x.count(), kGrainElements, [=](int64_t begin, int64_t end, int) {
+    round_randomly_range(rounded + begin, values + begin, static_cast<uint64_t>(first + begin), key, end - begin);
   });
 }
 
@@ -154,10 +180,12 @@ void CpuKernels::moving_average(const Tensor& average, const Tensor& x, const Te
 }
 
 int64_t CpuKernels::count_nonfinite(const Tensor& x) {
-  const Real* values = x.as<Real>();
-  return static_cast<int64_t>(chunked_sum(threads_, x.count(), 1, [=](int64_t begin, int64_t end) {
-    return static_cast<double>(nonfinite_in(values + begin, end - begin));
-  }));
+  const auto count = [&](const auto* values) {
+    return static_cast<int64_t>(chunked_sum(threads_, x.count(), 1, [=](int64_t begin, int64_t end) {
+      return static_cast<double>(nonfinite_in(values + begin, end - begin));
+    }));
+  };
+  return x.dtype() == DType::bf16 ? count(static_cast<const uint16_t*>(x.data())) : count(x.as<Real>());
 }
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

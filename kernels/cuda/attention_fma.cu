@@ -32,8 +32,8 @@ using Scores = Tile<kTile>;
 __device__ int first_row() { return static_cast<int>(threadIdx.x) / kLanes * kRows; }
 __device__ int lane_of_row() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-// Rows from `rows` on become zeros. So do the columns from D up to the next multiple of 4, since the products read
-// those columns too.
+// Loads `rows` rows, at most a tile; the other rows of the tile become zeros. So do the columns from D up to the next
+// multiple of 4, since the products read those columns too.
 template <int kD, typename T, int N>
 __device__ void load_packs(Tile<kD>& tile, const T* from, int64_t stride, int rows, int D) {
   const int packs = ceil_div(D, 4) * 4 / N;
@@ -208,8 +208,8 @@ struct BackwardShared {
   int start[kTile];
 };
 
-// Loads a tile of queries, their dout, lse, delta and first keys. Queries after the last are zeros: they add nothing to
-// dK and dV.
+// Loads a tile of queries with their dout, lse and delta, and the index of the first key that each query sees. Queries
+// after the last are zeros: they add nothing to dK and dV.
 template <typename T, int kD>
 __device__ void load_queries(BackwardShared<kD>& shared, const AttentionShape& shape,
                              const AttentionBackward<T>& tensors, int head, int first) {

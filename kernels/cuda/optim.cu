@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
+#include "kernels/draws.h"
 
 namespace gptmoe::cuda {
 namespace {
@@ -122,6 +123,22 @@ void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
                 out + done, x + done, rest);
 }
 
+// Rounds packs of N elements to bf16, given by their bits. The first element is number `first`.
+template <int N>
+__global__ void __launch_bounds__(kThreads) round_randomly_kernel(bf16* out, const float* x, const float* step_1,
+                                                                  uint64_t first, uint32_t stream, int64_t packs) {
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
+  if (at >= packs * N) return;
+  const uint32_t key = rounding_key(static_cast<uint32_t>(*step_1), stream);
+  const auto values = Pack<float, N>::load(x + at);
+  Pack<bf16, N> rounded;
+  for (int i = 0; i < N; ++i) {
+    const uint32_t bits = randomly_rounded(__float_as_uint(values[i]), first + static_cast<uint64_t>(at + i), key);
+    rounded.set(i, __uint_as_float(bits << 16));  // a bf16 number, so nothing is rounded again
+  }
+  rounded.store(out + at);
+}
+
 // Sets counts[block] to the number of infinite or NaN elements in the block's part of x.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
@@ -159,6 +176,19 @@ void CudaKernels::cast(const Tensor& out, const Tensor& x) {
     cast_values(stream_, out.as<float>(), x.as<bf16>(), x.count());
   else
     cast_values(stream_, out.as<bf16>(), x.as<float>(), x.count());
+}
+
+void CudaKernels::round_randomly(const Tensor& out, const Tensor& x, const Tensor& step_1, int64_t first,
+                                 int64_t stream) {
+  with_pack<float>(
+      x.count(),
+      [&]<int N>(std::integral_constant<int, N>) {
+        const int64_t packs = x.count() / N;
+        GPTMOE_LAUNCH(round_randomly_kernel<N>, static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0, stream_,
+                      out.as<bf16>(), x.as<float>(), step_1.as<float>(), static_cast<uint64_t>(first),
+                      static_cast<uint32_t>(stream), packs);
+      },
+      out.as<bf16>(), x.as<float>());
 }
 
 void CudaKernels::accumulate_sum(const Tensor& sum_1, const Tensor& x) {

@@ -53,7 +53,7 @@ template <typename... Args>
   throw UserError(text(std::forward<Args>(args)...));
 }
 
-// The result of `action`; "; REMEDY" is appended to a UserError that it throws.
+// The result of `action`. If it throws a UserError, appends "; REMEDY" to the message.
 template <typename Action>
 auto with_remedy(const std::string& remedy, Action action) {
   try {

@@ -59,7 +59,8 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
   return all;
 }
 
-// Whether `stored`, a checkpoint of RUN/checkpoints, is what the user gives as `given`: RUN, or the checkpoint itself.
+// Whether `given`, which names a run or one of its checkpoints, may stand for `stored`, a checkpoint of a run: it names
+// that run or that checkpoint.
 bool is_start(const std::string& stored, const std::string& given) {
   const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
   if (stored == given || stored == absolute) return true;
@@ -67,8 +68,8 @@ bool is_start(const std::string& stored, const std::string& given) {
   return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // compares only the path: the folder is gone
 }
 
-// The checkpoint that runs with train.init_from = `given` start from: the one that an existing run started from, or
-// else the latest one now.
+// The checkpoint to start from if train.init_from is `given`: the one that an existing run started from, or else the
+// one that is the latest now.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
@@ -93,8 +94,8 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
   for (PlannedRun& run : runs) fix(run.config);
 }
 
-// Replaces train.micro_batch_size "auto" by one size for all runs, since results depend on it a little: the size of
-// runs that exist and are kept, or else the largest that fits every config while `at_once` runs train.
+// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. It is
+// the size of existing runs that are kept, or else the largest that fits every config while `at_once` runs train.
 void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                        int at_once, World& world) {
   const auto is_auto = [](const auto& planned) { return planned.config.train.auto_micro_batch(); };
@@ -258,7 +259,8 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), printable(paths.html.string()).c_str());
 }
 
-// The folder of a comparison while rank 0 of this process works in it. What killed comparisons left there is removed.
+// Makes and locks the folder of a comparison, and holds the lock on rank 0 until it is destroyed. The constructor
+// removes unfinished files that interrupted comparisons left there.
 class ComparisonFolder {
  public:
   // Throws UserError if another process works there, or if the folder cannot be made.
@@ -321,9 +323,9 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
       ->check(whole_number(1, 1000));
   command
-      ->add_option(
-          "--sweep", arguments->sweeps,
-          "Train at each value: [CONFIG:]path.to.key=value,value,... (repeatable: a grid; CONFIG: only in that config)")
+      ->add_option("--sweep", arguments->sweeps,
+                   "Train at each value: [CONFIG:]path.to.key=value,value,... (repeat it for a grid; with CONFIG, it "
+                   "applies to that config only)")
       ->allow_extra_args(false);
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
       ->check(whole_number(1, 1024));
@@ -338,8 +340,8 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->check(path_given());
   command
       ->add_option("--reference", arguments->reference,
-                   "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
-                   "defaults to the name of the baseline's config)")
+                   "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json has the paper's; by "
+                   "default, the PAIR whose name begins the name of the baseline's config)")
       ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);

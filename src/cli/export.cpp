@@ -30,7 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kMaskedDocuments =
-    "trained with a mask between documents, which this folder's model does not have: give it one document at a time, "
+    "trained with a mask between documents; the exported model has no such mask, so give it one document at a time, "
     "without an end-of-text token before it";
 
 struct ExportArguments {
@@ -128,7 +128,9 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config, bool average
     card.training =
         text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
              grouped_digits(config.train.sequence_length),
-             average ? text("; the weights are their moving average, of decay ", config.train.weight_ema) : "");
+             average ? text("; the exported weights are the moving average of the trained weights, with decay ",
+                            config.train.weight_ema)
+                     : "");
     card.data = file_patterns(config.data.train);
   }
   card.version = build_info().version;

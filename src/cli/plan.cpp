@@ -7,10 +7,10 @@
 #include "cli/plan_kernels.h"
 #include "cli/plan_ranks.h"
 #include "engine/backend.h"
-#include "engine/cuda_shapes.h"
 #include "engine/describe.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
+#include "engine/slow_paths.h"
 #include "engine/update_rules.h"
 #include "train/given_config.h"
 #include "train/micro_batch.h"
@@ -101,6 +101,8 @@ void print_plan(const PlanArguments& arguments) {
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   if (const std::string average = describe_average(config, ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
+  if (const std::string moments = describe_moments(config.optimizer); !moments.empty())
+    std::printf("moments     %s\n", moments.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
   print_memory(config, engine, *ops, missing, assumed ? &gpu : nullptr);
 

@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr std::array<int64_t, 2> kZeroStages = {0, 1};
+constexpr std::array<int64_t, 3> kZeroStages = {0, 1, 2};
 
 Config with_zero_stage(Config config, int64_t stage) {
   config.distributed.zero_stage = stage;
@@ -26,7 +26,9 @@ void print_row(const std::string& name, Value&& value) {
 }
 
 void print_heading(const std::string& title) {
-  std::printf("\n%-23s %14s %14s\n", title.c_str(), "zero_stage 0", "zero_stage 1");
+  std::printf("\n%-23s", title.c_str());
+  for (const int64_t stage : kZeroStages) std::printf(" %14s", text("zero_stage ", stage).c_str());
+  std::printf("\n");
 }
 
 std::string milliseconds(double seconds) {
@@ -45,8 +47,8 @@ int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
 
 void print_memory(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed) {
   const Config own = config_for_rank(config, ranks);
-  std::array<std::vector<Engine::ArenaSize>, 2> sizes;
-  std::array<int64_t, 2> totals{};
+  std::array<std::vector<Engine::ArenaSize>, kZeroStages.size()> sizes;
+  std::array<int64_t, kZeroStages.size()> totals{};
   for (size_t column = 0; column < kZeroStages.size(); ++column) {
     const Engine engine(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
                         own.train.sequence_length, ops, {0, ranks});
@@ -69,14 +71,15 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Pla
   const auto predict = [&](const Config& run, int count) {
     return predict_step(run, ops, *speed.call_times(live_share), speed.network(count));
   };
-  std::array<StepPrediction, 2> several;
+  std::array<StepPrediction, kZeroStages.size()> several;
   for (size_t column = 0; column < kZeroStages.size(); ++column)
     several[column] = predict(with_zero_stage(config, kZeroStages[column]), ranks);
   const double alone = predict(config, 1).in_all();
+  const auto any = [&](const auto& shows) { return std::any_of(several.begin(), several.end(), shows); };
 
   print_heading("a rank sends per step");
   for (size_t i = 0; i < kTrafficNames.size(); ++i)
-    if (several[0].communication[i].calls + several[1].communication[i].calls > 0)
+    if (any([&](const StepPrediction& step) { return step.communication[i].calls > 0; }))
       print_row(kTrafficNames[i], [&](size_t column) {
         const TrafficCost& cost = several[column].communication[i];
         return metric_count(static_cast<double>(cost.bytes)) + "B/" + std::to_string(cost.calls);
@@ -85,13 +88,13 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Pla
 
   print_heading("predicted step");
   for (size_t part = 0; part < kParts; ++part)
-    if (several[0].compute[part] > 0)
+    if (any([&](const StepPrediction& step) { return step.compute[part] > 0; }))
       print_row(part_name(static_cast<Part>(part)),
                 [&](size_t column) { return milliseconds(several[column].compute[part]); });
-  if (several[0].slowed + several[1].slowed > 0)
+  if (any([&](const StepPrediction& step) { return step.slowed > 0; }))
     print_row("slowed", [&](size_t column) { return milliseconds(several[column].slowed); });
   for (size_t i = 0; i < kTrafficNames.size(); ++i)
-    if (several[0].communication[i].seconds + several[1].communication[i].seconds > 0)
+    if (any([&](const StepPrediction& step) { return step.communication[i].seconds > 0; }))
       print_row(text("wait: ", kTrafficNames[i]),
                 [&](size_t column) { return milliseconds(several[column].communication[i].seconds); });
   print_row("total", [&](size_t column) { return milliseconds(several[column].in_all()); });

@@ -4,8 +4,8 @@
 
 namespace gptmoe {
 
-// Prints the part of `plan` about several ranks: memory per rank, traffic per step and predicted speed, with and
-// without ZeRO stage 1. live_share: Gpt::live_share() of the config's model.
+// Prints the part of `plan` about several ranks: memory per rank, traffic per step and predicted speed, for every
+// distributed.zero_stage. live_share: Gpt::live_share() of the config's model.
 void print_ranks_plan(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed, double live_share);
 
 }  // namespace gptmoe

@@ -117,6 +117,7 @@ struct OptimizerConfig {
   double grad_clip = 1.0;                      // global norm; 0 = off
   double momentum = 0.95;                      // of Muon
   std::string muon_scale = "match_rms_adamw";  // "match_rms_adamw" | "original": size of Muon's updates
+  std::string state_dtype = "f32";             // "f32" | "bf16": type in which the moments are kept
   ParamGroups groups = {};                     // a parameter takes the first group that matches it
 
   bool operator==(const OptimizerConfig&) const = default;
@@ -144,7 +145,9 @@ struct CheckpointConfig {
 
 // How several ranks share the work. No effect on one rank.
 struct DistributedConfig {
-  int64_t zero_stage = 0;            // 0: every rank holds the whole optimizer; 1: each holds its part (ZeRO)
+  // 0: every rank holds the whole optimizer and all gradients; 1: each holds its part of the optimizer (ZeRO); 2: of
+  // the gradients too.
+  int64_t zero_stage = 0;
   std::string reduce_dtype = "f32";  // "f32" | "bf16": dtype in which ranks send gradients
   int64_t heartbeat_seconds = 20;    // the job ends when a rank is silent for this long; 0 = never
   int64_t hang_seconds = 600;        // the job ends when a rank makes no progress for this long; 0 = never

@@ -164,6 +164,9 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.optional("muon_scale", optimizer.muon_scale, {"match_rms_adamw", "original"},
                   "Factor on Muon's update of a matrix. \"match_rms_adamw\": 0.2 sqrt(max(rows, columns)), so that "
                   "AdamW's learning rate and weight decay fit; \"original\": sqrt(max(1, rows / columns)).");
+  fields.optional("state_dtype", optimizer.state_dtype, {"f32", "bf16"},
+                  "Type in which the moments (AdamW's two, Muon's one) are kept between steps; \"bf16\" halves their "
+                  "memory ([optimizers.md](optimizers.md#moments-in-bf16)).");
   fields.optional("groups", optimizer.groups,
                   "Parameters with an optimizer, learning rate or weight decay of their own, as a list of objects "
                   "({\"match\": \"*.mlp.gate.weight\", \"learning_rate_scale\": 0.5}; "
@@ -201,8 +204,10 @@ static void visit_fields(Fields& fields, LogConfig& log) {
 
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {
   fields.about("How several ranks share the work; ignored when there is only one.");
-  fields.optional("zero_stage", distributed.zero_stage, {0, 1},
-                  "0: every rank holds the whole optimizer; 1: each rank holds its part (ZeRO stage 1).");
+  fields.optional("zero_stage", distributed.zero_stage, {0, 2},
+                  "0: every rank holds the whole optimizer and all gradients; 1: each rank holds its part of the "
+                  "optimizer (ZeRO stage 1); 2: of the gradients too "
+                  "([distributed.md](distributed.md#zero-stage-2)).");
   fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"}, "Type in which ranks send gradients.");
   fields.optional("heartbeat_seconds", distributed.heartbeat_seconds, kSeconds,
                   "The job ends when a rank has not been heard from for this long; 0: never.");

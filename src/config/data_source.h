@@ -14,7 +14,7 @@ struct DataSource {
   std::string path = {};  // glob
   std::string name = {};  // empty: `path` is the name
   double weight = 0;      // share of the tokens, relative to the other sources; 0: none given
-  double epochs = 0;      // how often it is read while a source of 1 is read once; 0: none given, which means 1
+  double epochs = 0;  // how often it is read while a source with `epochs` 1 is read once; 0: not given, which means 1
 
   const std::string& label() const { return name.empty() ? path : name; }
   bool operator==(const DataSource&) const = default;

@@ -26,7 +26,7 @@ TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
   const auto paths = glob_files(options_.shards);
   if (paths.empty())
     user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode, or correct the path",
-               options_.shards.find('[') == std::string::npos ? "" : " (a pattern has \\[ for a [ in a name)");
+               options_.shards.find('[') == std::string::npos ? "" : " (if a name has a [, write \\[ in the pattern)");
   const int64_t T = options_.sequence_length;
   int64_t longest = 0;
   first_window_.push_back(0);

@@ -1,5 +1,6 @@
 #include "engine/cuda_shapes.h"
 
+#include "base/check.h"
 #include "kernels/cuda_limits.h"
 
 namespace gptmoe {
@@ -31,26 +32,6 @@ void require_cuda_shapes(const Config& config, int64_t widest_head) {
                   t.micro_batch_size * t.sequence_length, " x sequence_length ", t.sequence_length);
   require_at_most(INT32_MAX / 2, "train.micro_batch_size", t.micro_batch_size,
                   t.micro_batch_size * m.num_attention_heads, " x num_attention_heads ", m.num_attention_heads);
-}
-
-std::vector<std::string> slow_paths(const Config& config, const Ops& ops) {
-  std::vector<std::string> lines;
-  if (ops.compute_dtype() != DType::bf16) return lines;  // only a GPU computes in bf16
-  const ModelConfig& m = config.model;
-  const int64_t vector = cuda::kVector, head = m.head_dim;
-  if (head % vector != 0 || head > cuda::kMaxTensorHeadDim)
-    lines.push_back(text("model.head_dim ", head, ": attention runs without tensor cores, which need multiples of ",
-                         vector, " up to ", cuda::kMaxTensorHeadDim, "; 64 and 128 are best"));
-  const auto expect_multiple = [&](const char* path, int64_t width) {
-    if (width % vector != 0)
-      lines.push_back(text(path, " ", width, ": products and copies are slower than with a multiple of ", vector,
-                           ", such as ", (width / vector + 1) * vector));
-  };
-  expect_multiple("model.vocab_size", m.vocab_size);
-  expect_multiple("model.hidden_size", m.hidden_size);
-  if (m.moe_layers() < m.num_hidden_layers) expect_multiple("model.intermediate_size", m.intermediate_size);
-  if (m.moe_layers() > 0) expect_multiple("model.moe_intermediate_size", m.moe_intermediate_size);
-  return lines;
 }
 
 }  // namespace gptmoe

@@ -30,6 +30,10 @@ std::string describe_router(const RouterConfig& router) {
   return router.block->empty() ? router.type : router.type + " " + router.block->dump();
 }
 
+std::string describe_moments(const OptimizerConfig& config) {
+  return config.state_dtype == "bf16" ? "bf16, rounded at random" : "";
+}
+
 std::string describe_average(const Config& config, int64_t ranks) {
   if (config.model.moe_layers() == 0) return "";
   const auto average = make_routing_policy(config.router, router_setup(config.model))->moving_average();

@@ -13,7 +13,13 @@ ActivationMode activation_mode(const Config& config, Purpose purpose) {
   return config.train.recompute == "block" ? ActivationMode::train_recompute : ActivationMode::train;
 }
 
-bool shards_optimizer(const Config& config, RankOf rank) { return config.distributed.zero_stage > 0 && rank.size > 1; }
+DataParallelOptions data_parallel_options(const Config& config, Purpose purpose, RankOf rank) {
+  const int64_t stage = rank.size > 1 ? config.distributed.zero_stage : 0;
+  return {.shard_optimizer = stage >= 1,
+          .shard_gradients = stage >= 2 && purpose == Purpose::train,
+          .head_in_first_bucket = config.model.tie_word_embeddings,
+          .reduce_in_bf16 = config.distributed.reduce_dtype == "bf16"};
+}
 
 // Bytes that scoring train.tasks needs in addition to the model: a forward pass over windows of the model's whole
 // length, with about as many tokens as a micro-batch of B * T.
@@ -42,10 +48,10 @@ Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, cons
       mode_(activation_mode(config, purpose)),
       keeps_state_(purpose == Purpose::train && config.train.skip_spikes > 0),
       gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
-           shards_optimizer(config, rank) ? rank.size : 1, config.data.document_end()),
+           config.distributed.zero_stage > 0 ? rank.size : 1, config.data.document_end()),
       optimizer_(config.optimizer, gpt_.params()),
       weight_average_(config.train.weight_ema),
-      data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
+      data_parallel_(data_parallel_options(config, purpose, rank)) {
   lay_out(ops);
   FlopCounter counter(gpt_.live_share());
   Ops planning = make_plan_ops(ops).observed_by(counter);
@@ -64,7 +70,9 @@ void Engine::lay_out(const Ops& ops) {
   const Partition held = purpose_ != Purpose::train          ? params.stat_rows()
                          : data_parallel_.shards_optimizer() ? params.partition_of(rank_.rank)
                                                              : params.whole();
-  if (purpose_ != Purpose::forward) grads = gradients_.allocate(stat, {params.element_count()});
+  const std::vector<Tensor> windows = data_parallel_.allocate_windows(gradients_, params, stat);
+  if (purpose_ != Purpose::forward)
+    grads = gradients_.allocate(stat, {windows.empty() ? params.element_count() : held.count()});
   if (purpose_ == Purpose::train) {
     if (real != stat) master = moments_.allocate(stat, {held.count()});
     optimizer_.allocate(moments_, held, stat);
@@ -73,7 +81,7 @@ void Engine::lay_out(const Ops& ops) {
   } else if (real != stat) {
     master = parameters_.allocate(stat, {held.count()});
   }
-  params.bind(values, grads, master, held);
+  params.bind(values, grads, master, held, windows);
   gpt_.state().allocate(state_);
   if (const int64_t words = state_.used() / dtype_bytes(DType::i32); keeps_state_ && words > 0) {
     router_state_ = Tensor(state_.data(), DType::i32, {words});

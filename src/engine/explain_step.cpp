@@ -26,7 +26,9 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
-    if (ops.count_nonfinite(params.row_grad(*row)) > 0) return "gradient of " + row->name;
+    for (const Tensor& part : params.held_row_grads(*row))
+      if (ops.count_nonfinite(part) > 0) return "gradient of " + row->name;
+  if (params.has_windows()) return "gradients that other ranks hold, or their sum of squares (it overflows)";
   return "sum of squares of the gradients (it overflows)";
 }
 

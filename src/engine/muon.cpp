@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/moment.h"
+
 namespace gptmoe {
 namespace {
 
@@ -150,18 +152,24 @@ const Tensor& Muon::offsets(int64_t step) const {
 }
 
 void Muon::update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
-                  const Tensor& rates_3) const {
-  for (const Region& region : regions_) update_region(pass, params, m, scale_1, rates_3, region);
+                  const Tensor& rates_3, const Tensor& step_1) const {
+  for (const Region& region : regions_) update_region(pass, params, m, scale_1, rates_3, step_1, region);
 }
 
 void Muon::update_region(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
-                         const Tensor& rates_3, const Region& region) const {
+                         const Tensor& rates_3, const Tensor& step_1, const Region& region) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor u = frame.allocate(pass.ops.compute_dtype(), {region.count});
   for (const Batch& batch : region.batches)
     for (const Partition::Piece& piece : held_.within(batch.offset, batch.count()))
-      pass.ops.muon_momentum(u.rows(piece.offset - region.offset, piece.count), m.rows(piece.at, piece.count),
-                             params.grads().rows(piece.offset, piece.count), scale_1, momentum_);
+      for_each_moment_part(pass, m.dtype(), piece.count, [&](int64_t first, int64_t count) {
+        Scratch::Frame part(pass.scratch);
+        const int64_t offset = piece.offset + first;
+        const Moment moment(pass, part, m.rows(piece.at + first, count));
+        pass.ops.muon_momentum(u.rows(offset - region.offset, count), moment.values(),
+                               params.held_grads(piece).rows(first, count), scale_1, momentum_);
+        moment.store(pass, step_1, offset, RoundingStream::first_moment);
+      });
   if (region.gathers) pass.communicator.wait(pass.communicator.start_all_gather(u, Traffic::gradients));
   for (const Batch& batch : region.batches) {
     const std::vector<Partition::Piece> held = held_.within(batch.offset, batch.count());

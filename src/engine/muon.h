@@ -41,9 +41,9 @@ class Muon {
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const;
   // Updates this rank's elements of the matrices. m has the layout of `held`; the table's master, if present, has it
-  // too. rates_3 are adamw_rates(). If scale_1 is NaN, nothing changes.
-  void update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
-              const Tensor& rates_3) const;
+  // too. rates_3 are adamw_rates(), and step_1 is the number of the step. If scale_1 is NaN, nothing changes.
+  void update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1, const Tensor& rates_3,
+              const Tensor& step_1) const;
 
  private:
   // Neighbouring rows of one shape, rule and segment.
@@ -67,7 +67,7 @@ class Muon {
   };
 
   void update_region(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
-                     const Tensor& rates_3, const Region& region) const;
+                     const Tensor& rates_3, const Tensor& step_1, const Region& region) const;
   const Tensor& offsets(int64_t step) const;
 
   double momentum_;

@@ -14,8 +14,8 @@ class Optimizer {
   // Throws KeyError as update_rules() does. `params` is complete.
   Optimizer(const OptimizerConfig& config, const ParamTable& params);
 
-  // Allocates the moments of this rank's elements and a few constants. The moments are zero once the arena is
-  // committed. allocate() may run again after commit().
+  // Allocates the moments of this rank's elements, in the type of optimizer.state_dtype, and a few constants. The
+  // moments are zero once the arena is committed. allocate() may run again after commit().
   void allocate(Arena& arena, const Partition& partition, DType stat);
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const { muon_.prepare(memory); }
@@ -52,7 +52,7 @@ class Optimizer {
   std::vector<Range> ranges_;
   Muon muon_;
   Partition partition_, second_moments_, held_second_moments_;
-  Tensor m_, v_, clip_scale_1_, rates_3_, squared_norms_P_;  // P pieces of the partition
+  Tensor m_, v_, clip_scale_1_, rates_3_, step_1_, squared_norms_P_;  // P pieces of the partition
 };
 
 }  // namespace gptmoe

@@ -51,7 +51,7 @@ void TrainStep::micro_batch(const StepPart& part) {
   if (part.reduces) pass.reducer = &ranks;
   gpt.forward(pass, a);
   gpt.loss_and_backward(pass, a, loss_scale);
-  if (part.reduces) ranks.finish_reductions(pass);
+  if (part.reduces) ranks.finish_reductions(pass, gpt.params());
   ops_.accumulate_sum(sums.loss_1, a.losses_N);
   if (a.z_loss_1.present()) ops_.accumulate_sum(sums.z_loss_1, a.z_loss_1);
   if (sums.router_LW.present()) ops_.residual_forward(sums.router_LW, sums.router_LW, a.router_stats_LW);
@@ -76,7 +76,7 @@ void TrainStep::skip() {
 StepPart TrainStep::micro_batch_part(bool first, bool last) const {
   return {.name = StepPart::micro_batch,
           .gathers = first && engine_.data_parallel().shards_optimizer(),
-          .reduces = last && communicator_.size() > 1};
+          .reduces = communicator_.size() > 1 && (last || engine_.data_parallel().shards_gradients())};
 }
 
 void TrainStep::exchange_average() {

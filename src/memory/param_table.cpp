@@ -35,7 +35,7 @@ ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<Para
   if (!open_bucket_.empty() && open_bucket_.back().stat != stat) end_segment();
   element_count_ = round_up(element_count_, kAlignElements);
   if (open_bucket_.empty() || open_bucket_.back().stat != stat) open_bucket_.push_back({element_count_, 0, stat});
-  blocks_.push_back({std::move(sizes), element_count_, stat});
+  blocks_.push_back({std::move(sizes), element_count_, stat, static_cast<int>(buckets_.size())});
   for (const ParamSpec& spec : rows) {
     GPTMOE_CHECK(spec.stat == stat, spec.name);
     ParamRow row;
@@ -64,14 +64,39 @@ int ParamTable::end_bucket() {
   return static_cast<int>(buckets_.size()) - 1;
 }
 
-void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& master, const Partition& held) {
+void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& master, const Partition& held,
+                      std::vector<Tensor> windows) {
   GPTMOE_CHECK(values.has_sizes({element_count_}) && values.dtype() == dtype_);
-  GPTMOE_CHECK(!grads.present() || grads.has_sizes({element_count_}));
+  GPTMOE_CHECK(!grads.present() || grads.has_sizes({windows.empty() ? element_count_ : held.count()}));
+  GPTMOE_CHECK(windows.empty() || windows.size() == buckets_.size());
   GPTMOE_CHECK(!master.present() || master.has_sizes({held.count()}));
   values_ = values;
   grads_ = grads;
   master_ = master;
-  master_held_ = held;
+  held_ = held;
+  windows_ = std::move(windows);
+}
+
+int64_t ParamTable::bucket_count(int bucket) const {
+  const std::vector<Segment>& segments = buckets_.at(static_cast<size_t>(bucket));
+  return segments.back().offset + segments.back().count - segments.front().offset;
+}
+
+Tensor ParamTable::segment_grads(int bucket, const Segment& segment) const {
+  if (windows_.empty()) return grads_.rows(segment.offset, segment.count);
+  const int64_t start = buckets_.at(static_cast<size_t>(bucket)).front().offset;
+  return windows_.at(static_cast<size_t>(bucket)).rows(segment.offset - start, segment.count);
+}
+
+Tensor ParamTable::held_grads(const Partition::Piece& piece) const {
+  return grads_.rows(windows_.empty() ? piece.offset : piece.at, piece.count);
+}
+
+std::vector<Tensor> ParamTable::held_row_grads(const ParamRow& row) const {
+  if (windows_.empty()) return {row_grad(row)};
+  std::vector<Tensor> parts;
+  for (const Partition::Piece& piece : held_.within(row.offset, row.count)) parts.push_back(held_grads(piece));
+  return parts;
 }
 
 void ParamTable::initialize(Memory& memory, uint64_t seed) const {
@@ -86,11 +111,16 @@ Tensor ParamTable::value(ParamId id) const {
   return master;
 }
 
-Tensor ParamTable::grad(ParamId id) const { return view_at(grads_, block(id).offset, block(id).sizes); }
+Tensor ParamTable::grad(ParamId id) const {
+  const Block& b = block(id);
+  if (windows_.empty()) return view_at(grads_, b.offset, b.sizes);
+  const auto bucket = static_cast<size_t>(b.bucket);
+  return view_at(windows_.at(bucket), b.offset - buckets_.at(bucket).front().offset, b.sizes);
+}
 
 Tensor ParamTable::master_view(int64_t offset, const std::vector<int64_t>& sizes) const {
   if (!master_.present()) return {};
-  const std::vector<Partition::Piece> held = master_held_.within(offset, product(sizes));
+  const std::vector<Partition::Piece> held = held_.within(offset, product(sizes));
   if (held.size() != 1 || held[0].count != product(sizes)) return {};
   return view_at(master_, held[0].at, sizes);
 }
@@ -103,7 +133,7 @@ Tensor ParamTable::row_value(const ParamRow& row) const {
 std::vector<RowPart> ParamTable::row_parts(const ParamRow& row) const {
   std::vector<RowPart> parts = {{values_.rows(row.offset, row.count), 0}};
   if (!master_.present()) return parts;
-  for (const Partition::Piece& piece : master_held_.within(row.offset, row.count))
+  for (const Partition::Piece& piece : held_.within(row.offset, row.count))
     parts.push_back({master_.rows(piece.at, piece.count), piece.offset - row.offset});
   return parts;
 }

@@ -50,10 +50,15 @@ class ParamTable {
   // Ends a bucket, which holds the rows added since the last call, and returns its index.
   int end_bucket();
 
-  // Points the table at its memory, which arenas allocated. `values` and `grads` have element_count() elements each.
-  // Gradients may be absent. The master may be absent if the values are in stat; otherwise it holds the elements in
-  // `held`, which include the stat rows.
-  void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
+  // Points the table at its memory, which arenas allocated. `values` has element_count() elements. The master may be
+  // absent if the values are in stat; otherwise it holds the elements in `held`, which include the stat rows. `grads`
+  // may be absent. They have element_count() elements, or, with `windows`, those in `held`.
+  //
+  // With `windows`, the gradients of a bucket are held whole only while a backward pass computes them, in the window of
+  // that bucket (ZeRO stage 2). Several buckets may have the same window. A window has at least bucket_count()
+  // elements.
+  void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {},
+            std::vector<Tensor> windows = {});
   // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
   void initialize(Memory& memory, uint64_t seed) const;
 
@@ -61,14 +66,16 @@ class ParamTable {
   int64_t parameter_count() const { return parameter_count_; }  // without padding
   const std::vector<ParamRow>& rows() const { return rows_; }
 
-  // A parameter as layers use it.
+  // A parameter as layers use it, and where they add to its gradient.
   Tensor value(ParamId id) const;
   Tensor grad(ParamId id) const;
   // A row as checkpoints store it: a view of the master if the master holds the whole row, else of the values.
   Tensor row_value(const ParamRow& row) const;
   // Every place that stores the row or a part of it. The first holds all elements; the last is the most precise.
   std::vector<RowPart> row_parts(const ParamRow& row) const;
-  Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }
+  Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }  // without windows
+  // The row's gradient, or with windows the parts of it that this rank holds.
+  std::vector<Tensor> held_row_grads(const ParamRow& row) const;
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
 
@@ -79,6 +86,7 @@ class ParamTable {
     bool stat;
   };
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
+  int64_t bucket_count(int bucket) const;  // elements of the table's storage
 
   // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stage 1
   // (Rajbhandari et al. 2020). partition_of() holds part `rank` of every segment without stat rows. It holds the
@@ -88,7 +96,16 @@ class ParamTable {
   Partition partition_of(int rank) const;
 
   const Tensor& values() const { return values_; }
-  const Tensor& grads() const { return grads_; }
+  const Tensor& grads() const { return grads_; }  // the sums over micro-batches, as bind() describes them
+  bool has_windows() const { return !windows_.empty(); }
+  // The gradients of a segment where layers add to them.
+  Tensor segment_grads(int bucket, const Segment& segment) const;
+  // The sums of a piece of bind()'s `held`.
+  Tensor held_grads(const Partition::Piece& piece) const;
+  // The pieces of bind()'s `held` in a segment.
+  std::vector<Partition::Piece> held_in(const Segment& segment) const {
+    return held_.within(segment.offset, segment.count);
+  }
   const Tensor& master() const { return master_; }
 
  private:
@@ -96,6 +113,7 @@ class ParamTable {
     std::vector<int64_t> sizes;
     int64_t offset;
     bool stat;
+    int bucket;
   };
   const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
   // Elements [offset, ...) of the master, as a tensor; absent if the master does not hold them in one piece.
@@ -111,7 +129,8 @@ class ParamTable {
   std::vector<std::vector<Segment>> buckets_;
   std::vector<Segment> open_bucket_;  // the count of the last segment is not known yet
   Tensor values_, grads_, master_;
-  Partition master_held_;
+  std::vector<Tensor> windows_;  // by bucket
+  Partition held_;
 };
 
 // A part of `storage` (rank 1) as a tensor of the given sizes.

@@ -133,6 +133,7 @@ void Gpt::loss(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {
+  if (pass.reducer) pass.reducer->begin_backward(pass, params_);
   pass.ops.lm_head_loss(a.losses_N, a.lse_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC,
                         params_.value(weights_.head_VC), a.targets_BT.view({a.losses_N.size(0)}), loss_scale,
                         a.logits_MV, config_.output_z_loss_coef, config_.logit_softcap);

@@ -1,7 +1,8 @@
-// Zero, copy, cast, norms, AdamW, Muon, moving averages.
+// Zero, copy, casts, norms, AdamW, Muon, moving averages.
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/draws.h"
 #include "op_cases/op_case.h"
 
 namespace gptmoe {
@@ -65,6 +66,40 @@ OpCase cast(int64_t n, Kind to, Kind from) {
   op.forward = [](Ops& ops, const Tensors& t) { ops.cast(t["out"], t["x"]); };
   op.reference = [=](Values& v) {
     for (int64_t i = 0; i < n; ++i) v["out"][i] = to_bf16(v["x"][i]);
+  };
+  return op;
+}
+
+// x lies between two neighbours, which are `spacing` apart; the draw decides. The result of a bf16 number is that
+// number.
+OpCase round_randomly(int64_t n, int64_t first, int64_t stream) {
+  constexpr uint32_t kStep = 41;
+  OpCase op("round_randomly", {n}, text("stream", stream));
+  const std::vector<double> special = {0, 1 + 0x1p-8, -1 - 0x1p-8, 0x1p-133, 0x1.FEp127, 1 + 0x1p-7, -0x1p-20};
+  op.input(
+      "x", {n},
+      [special, random = normal()](const Rng& rng, int64_t i) {
+        const int64_t at = i % 16;
+        return at < std::ssize(special) ? special[static_cast<size_t>(at)] : random(rng, i);
+      },
+      Kind::stat);
+  op.input("step", {1}, constant(kStep), Kind::stat);
+  op.result("out", {n}, Kind::bf16);
+  op.exact("out");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.round_randomly(t["out"], t["x"], t["step"], first, stream); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n; ++i) {
+      const double size = std::abs(v["x"][i]);
+      int exponent = 0;
+      std::frexp(size, &exponent);
+      const double spacing = std::ldexp(1, std::max(exponent - 8, -133)), lower = std::floor(size / spacing) * spacing;
+      const auto element = static_cast<uint64_t>(first + i);
+      const uint32_t low = static_cast<uint32_t>(element), high = static_cast<uint32_t>(element >> 32);
+      const uint32_t key = rounding_key(kStep, static_cast<uint32_t>(stream));
+      const double draw = (mixed_bits(mixed_bits(low ^ key) + high) >> 16) * 0x1p-16;  // in [0, 1)
+      const bool up = (size - lower) / spacing + draw >= 1;
+      v["out"][i] = std::copysign(up ? lower + spacing : lower, v["x"][i]);
+    }
   };
   return op;
 }
@@ -266,6 +301,10 @@ void add_optim_cases(OpCases& cases) {
     tests.push_back(cast(n, Kind::bf16, Kind::stat));
     tests.push_back(cast(n, Kind::stat, Kind::bf16));
   }
+  for (int64_t n : {1, 7, 1024, 70001}) {
+    tests.push_back(round_randomly(n, 0, 1));
+    tests.push_back(round_randomly(n, (int64_t{1} << 33) - 5, 0));
+  }
   for (int64_t n : {1, 7, 1000, 70001}) {
     tests.push_back(accumulate_sum(n));
     tests.push_back(squared_norm(n));
@@ -310,6 +349,7 @@ void add_optim_cases(OpCases& cases) {
   benchmarks.push_back(copy(4 << 20, Kind::stat));
   benchmarks.push_back(cast(4 << 20, Kind::bf16, Kind::stat));
   benchmarks.push_back(cast(4 << 20, Kind::stat, Kind::bf16));
+  benchmarks.push_back(round_randomly(4 << 20, 0, 0));
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
   benchmarks.push_back(muon_momentum(4 << 20, 1));
@@ -323,6 +363,7 @@ void add_optim_cases(OpCases& cases) {
   gpu.push_back(zero(64 << 20, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::bf16, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::stat, Kind::bf16));
+  gpu.push_back(round_randomly(64 << 20, 0, 0));
   gpu.push_back(squared_norm(64 << 20));
   gpu.push_back(adamw(64 << 20, 1, 1, 0.1, Master::present, "decay"));
   gpu.push_back(moving_average(64 << 20, 0.999, ""));

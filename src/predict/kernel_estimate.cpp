@@ -154,6 +154,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::softcap: return list.stream("softcap");
     case OpId::copy: return list.stream("memcpy");
     case OpId::cast: return list.stream("cast");
+    case OpId::round_randomly: return list.stream("round_randomly");
     case OpId::accumulate_sum:
     case OpId::squared_norm: return whole_sum(list);
     case OpId::adamw: return list.stream("adamw");

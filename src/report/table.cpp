@@ -59,7 +59,7 @@ void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   add_row(rows, comparison, "verdict", of_others([](const ArmResult& r) { return verdict_text(r.matched_gap); }));
   add_row(rows, comparison, "pairs of equal seed",
           of_others([&](const ArmResult& r) { return known ? text(r.matched_gap.by_seed.size()) : std::string(); }));
-  add_row(rows, comparison, "the same at equal steps", of_others([](const ArmResult& r) {
+  add_row(rows, comparison, "perplexity at equal steps", of_others([](const ArmResult& r) {
             return r.gap_by_steps.empty() ? std::string() : where_known(r.gap_by_steps.back().gap.mean, percent_text);
           }));
 }
@@ -183,7 +183,7 @@ std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   std::vector<SummaryRow> rows;
   add_row(rows, comparison, "arm", [](const ArmResult& r) { return r.arm.label; });
   add_row(rows, comparison, "seeds", [](const ArmResult& r) { return text(r.arm.runs.size()); });
-  add_row(rows, comparison, "validated at tokens",
+  add_row(rows, comparison, "tokens at last validation",
           [](const ArmResult& r) { return r.curve.empty() ? "" : tokens_text(static_cast<double>(r.tokens())); });
   add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());

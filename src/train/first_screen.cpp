@@ -6,8 +6,8 @@
 #include "base/printable.h"
 #include "base/progress.h"
 #include "data/shard_seals.h"
-#include "engine/cuda_shapes.h"
 #include "engine/describe.h"
+#include "engine/slow_paths.h"
 
 namespace gptmoe {
 namespace {
@@ -15,11 +15,12 @@ namespace {
 std::string describe_ranks(const Config& config, const World& world) {
   const DistributedConfig& d = config.distributed;
   const int elsewhere = world.size() - world.local_size();
-  return text(
-      world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
-      config.train.micro_batch_size,
-      d.zero_stage > 0 ? "; each holds its part of the optimizer (ZeRO stage 1)" : "; each holds the whole optimizer",
-      "; gradients are sent in ", d.reduce_dtype);
+  return text(world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
+              config.train.micro_batch_size,
+              d.zero_stage == 0   ? "; each holds the whole optimizer"
+              : d.zero_stage == 1 ? "; each holds its part of the optimizer (ZeRO stage 1)"
+                                  : "; each holds its part of the optimizer and of the gradients (ZeRO stage 2)",
+              "; gradients are sent in ", d.reduce_dtype);
 }
 
 // A line for each source of a mixture: its share of the tokens, so far and in the run's remaining `sequences`, and the
@@ -75,6 +76,8 @@ void FirstScreen::print() const {
   if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
   if (const std::string average = describe_average(config, world.size()); !average.empty())
     std::printf("average     %s\n", average.c_str());
+  if (const std::string moments = describe_moments(config.optimizer); !moments.empty())
+    std::printf("moments     %s\n", moments.c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   for (const std::string& line : start_weights) std::printf("weights     %s\n", printable(line).c_str());
   std::printf(

@@ -33,7 +33,7 @@ std::string with_length(const std::string& header, const std::string& data) {
   return std::string(std::bit_cast<std::array<char, 8>>(length).data(), 8) + header + data;
 }
 
-class Safetensors : public testing::Test {
+class Safetensors : public ::testing::Test {
  protected:
   std::filesystem::path write(const std::string& bytes) {
     std::ofstream(path(), std::ios::binary) << bytes;

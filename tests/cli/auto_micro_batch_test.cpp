@@ -66,7 +66,7 @@ TEST_F(AutoMicroBatch, IsOneSizeForAllRunsOfAComparison) {
   expect_contains(succeed(compare).out,
                   "micro-batch 2 sequences, the largest that fits into 90% of the free memory, "
                   "in every run\n");
-  for (const char* run : {"both/auto/train.global_batch_size=4/seed_1", "both/auto/train.global_batch_size=6/seed_1"})
+  for (const char* run : {"both/auto/global_batch_size=4/seed_1", "both/auto/global_batch_size=6/seed_1"})
     EXPECT_EQ(size_of(run), 2) << "4 and 6 share no larger divisor";
   EXPECT_EQ(succeed(compare).out.find("\nmicro-batch"), std::string::npos) << "finished runs are reused";
 }

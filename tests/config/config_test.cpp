@@ -303,7 +303,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "skip_spikes": 6.5, "skip_spikes_window": 64, "weight_ema": 0.999,
               "tasks": {"files": ["a.jsonl", "b"], "every": 10, "limit": 20, "shots": 2}},
     "optimizer": {"type": "muon", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
-                  "grad_clip": 0.7, "momentum": 0.9, "muon_scale": "original",
+                  "grad_clip": 0.7, "momentum": 0.9, "muon_scale": "original", "state_dtype": "bf16",
                   "groups": [{"match": "*.a", "type": "adamw", "learning_rate": 0.2, "weight_decay": 0.0},
                              {"match": "b?", "learning_rate_scale": 0.5}]},
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,

@@ -35,7 +35,7 @@ TEST_F(LoaderTest, SaysHowToWriteABracketOfAName) {
   write_shard("set [v1]/a.bin", 0, 9);
   LoaderOptions named = options();
   named.shards = (folder / "set [v1]/*.bin").string();
-  expect_contains(error_of([&] { TokenLoader{named}; }), "(a pattern has \\[ for a [ in a name)");
+  expect_contains(error_of([&] { TokenLoader{named}; }), "(if a name has a [, write \\[ in the pattern)");
   named.shards = (folder / "set \\[v1]/*.bin").string();
   EXPECT_EQ(TokenLoader(named).shards(), 1);
 }

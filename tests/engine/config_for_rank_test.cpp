@@ -37,6 +37,11 @@ class OnPaper : public ::testing::Test {
     return Engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
                   {rank, ranks});
   }
+  static int64_t bytes_of(const Engine& engine, const std::string& arena) {
+    for (const Engine::ArenaSize& size : engine.arena_sizes())
+      if (size.name == arena) return size.bytes;
+    return 0;
+  }
   const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
 };
 
@@ -76,6 +81,46 @@ TEST_F(OnPaper, ARankSendsTheBytesOfRingCollectives) {
   EXPECT_EQ(bytes(zero.traffic().step, Traffic::weights), 3 * (padded - routers) * 2 / 4);
   EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::balance), 3 * (2 * 8 * 4 * 3 / 4));
   EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::default_vectors), 0) << "TopK has no default vectors";
+}
+
+TEST_F(OnPaper, ShardedGradientsTakeARanksPartAndTwoWindows) {
+  for (const bool tied : {false, true}) {
+    const json changes = {{"model", {{"num_hidden_layers", 6}, {"tie_word_embeddings", tied}}}};
+    const auto at_stage = [&](int64_t stage, int ranks) {
+      json run = changes;
+      run["distributed"] = {{"zero_stage", stage}};
+      return engine(rank_config(run), ranks);
+    };
+    for (int ranks : {2, 4, 8}) {
+      const Engine whole = at_stage(1, ranks), sharded = at_stage(2, ranks);
+      const ParamTable& params = sharded.gpt().params();
+      const auto largest = [&](const std::vector<int>& buckets) {
+        int64_t count = 0;
+        for (int bucket : buckets) count = std::max(count, params.bucket_count(bucket));
+        return count;
+      };
+      // Buckets: the embedding, six layers, the head. A tied embedding has a window of its own.
+      const int64_t windows =
+          (tied ? largest({0}) + largest({7, 5, 3, 1}) : largest({0, 7, 5, 3, 1})) + largest({6, 4, 2});
+      EXPECT_EQ(bytes_of(whole, "gradients"), 4 * params.element_count());
+      EXPECT_EQ(bytes_of(sharded, "gradients"), 4 * (sharded.optimizer().partition().count() + windows));
+      EXPECT_LT(bytes_of(sharded, "gradients"), bytes_of(whole, "gradients"));
+      EXPECT_EQ(sharded.total_bytes() - bytes_of(sharded, "gradients"),
+                whole.total_bytes() - bytes_of(whole, "gradients"))
+          << "nothing else changes";
+    }
+    EXPECT_EQ(bytes_of(at_stage(2, 1), "gradients"), bytes_of(at_stage(0, 1), "gradients"));
+  }
+}
+
+TEST_F(OnPaper, ShardedGradientsAreSentInEveryMicroBatch) {
+  const auto gradients = [](const TrafficCosts& costs) { return costs[static_cast<size_t>(Traffic::gradients)].bytes; };
+  const Engine whole = engine(rank_config({{"distributed", {{"zero_stage", 1}}}}), 4),
+               sharded = engine(rank_config({{"distributed", {{"zero_stage", 2}}}}), 4);
+  constexpr int64_t kNorm = 2 * 4 * 3 / 4;
+  EXPECT_EQ(gradients(whole.traffic().micro_batch), 0);
+  EXPECT_EQ(gradients(sharded.traffic().micro_batch), gradients(whole.traffic().step) - kNorm);
+  EXPECT_EQ(gradients(sharded.traffic().step), kNorm);
 }
 
 TEST_F(OnPaper, DefaultVectorsAreSentInEveryMicroBatchOrOnceAStep) {

@@ -123,7 +123,7 @@ bool rounds_operands(const OpCase& op) {
 }
 
 // With any number of threads, in double, in float and with bf16 matrix products, the result agrees with that of one
-// thread in double. An op that rounds its operands to bf16 is compared with inputs that bf16 can hold.
+// thread in double. With bf16 products, an op that rounds its operands is compared on inputs that bf16 holds exactly.
 TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
   const auto run_both = [](CaseRun& run) {
     run.forward();

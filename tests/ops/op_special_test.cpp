@@ -136,6 +136,13 @@ TEST(CountNonfinite, CountsInfinitiesAndNaNs) {
       EXPECT_EQ(float_ops(threads).count_nonfinite(tensor(x, {n})), 1);
       for (int64_t i = 1; i < n; i += 3) x[i] = i % 2 ? kInf : -kInf;
       EXPECT_EQ(float_ops(threads).count_nonfinite(tensor(x, {n})), 1 + (n + 1) / 3);
+
+      std::vector<uint16_t> bf16(n, 0x7F7F);  // the largest number
+      const auto count = [&] { return float_ops(threads).count_nonfinite(Tensor(bf16.data(), DType::bf16, {n})); };
+      EXPECT_EQ(count(), 0);
+      bf16[0] = 0x7FC0;  // NaN
+      for (int64_t i = 1; i < n; i += 3) bf16[i] = i % 2 ? 0x7F80 : 0xFF80;
+      EXPECT_EQ(count(), 1 + (n + 1) / 3);
     }
   }
 }

@@ -4,7 +4,7 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
-#include "engine/cuda_shapes.h"
+#include "engine/slow_paths.h"
 #include "simt/simulated_device.h"
 #include "support/model_fixture.h"
 

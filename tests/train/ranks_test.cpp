@@ -219,7 +219,7 @@ TEST_P(Ranks, ResumeOnAnyNumberOfRanks) {
   expect_resumes_on_any_number_of_ranks(files_, [this](int ranks) { return config(ranks); });
 }
 
-// The parameter is the ZeRO stage. With stage 1 the ranks' parts end within matrices.
+// The parameter is the ZeRO stage. From stage 1 on, the ranks' parts end within matrices.
 class RanksWithMuon : public ::testing::TestWithParam<int> {
  protected:
   Config config(int ranks) const {
@@ -243,7 +243,7 @@ TEST_P(RanksWithMuon, ResumeOnAnyNumberOfRanks) {
   expect_resumes_on_any_number_of_ranks(files_, [this](int ranks) { return config(ranks); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Train, RanksWithMuon, ::testing::Values(0, 1));
+INSTANTIATE_TEST_SUITE_P(Train, RanksWithMuon, ::testing::Values(0, 1, 2));
 
 std::string name_of(const ::testing::TestParamInfo<std::tuple<RouterCase, int>>& info) {
   return text(std::get<0>(info.param).name, "_zero_", std::get<1>(info.param));
@@ -258,6 +258,9 @@ std::vector<RouterCase> cases_of_ranks() {
 
 INSTANTIATE_TEST_SUITE_P(Train, Ranks,
                          ::testing::Combine(::testing::ValuesIn(cases_of_ranks()), ::testing::Values(0, 1)), name_of);
+// Gradients do not depend on the router, so one case is enough: one whose state moves in every micro-batch.
+INSTANTIATE_TEST_SUITE_P(ShardGradients, Ranks,
+                         ::testing::Combine(::testing::Values(router_case("default")), ::testing::Values(2)), name_of);
 INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,
                          ::testing::Combine(::testing::ValuesIn(router_cases(&RouterTrial::cut_freely)),
                                             ::testing::Values(0, 1)),

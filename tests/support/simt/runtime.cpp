@@ -35,7 +35,14 @@ Timing timing = Timing::late;
 // True once in `times`, at random.
 bool once_in(unsigned times) { return order()() % times == 0; }
 
-enum class State : uint8_t { ready, at_barrier, in_warp, done };
+enum class State : uint8_t { ready, at_barrier, in_warp, waiting, done };
+
+// What a waiting thread waits for.
+struct Awaited {
+  bool (*ready)(void*) = nullptr;
+  std::string (*describe)(void*) = nullptr;
+  void* context = nullptr;
+};
 
 struct Copy {
   void* to;
@@ -51,6 +58,7 @@ struct Thread {
   State state = State::ready;
   int barrier_id = 0;               // valid while at a barrier
   const char* waits_for = nullptr;  // valid while in a warp operation
+  Awaited awaited;                  // valid while waiting
   std::vector<Copy> copies;         // not yet committed to a group
   std::deque<std::vector<Copy>> groups;
   int atomics = 0;  // AtomicAccess objects
@@ -119,11 +127,19 @@ class Block {
   void copy(const Copy& copy);
   void make(Copy& copy);
   void wait_for_copies(int groups);
+  void wait_until(const Awaited& awaited);
+  void give_way() { running_->fiber.leave(); }
+  SharedAccesses& accesses() { return accesses_; }
+  size_t shared_bytes() const { return shared_bytes_; }
+  int thread_count() const { return static_cast<int>(threads_.size()); }
+  std::unique_ptr<BlockState>& state() { return state_; }
+  // The running thread's name for messages, or the block's.
+  std::string who() const { return running_ ? name_of(*running_) : "block " + in_words(index_); }
 
  private:
   [[noreturn]] void report_deadlock() const;
-  void give_way() { running_->fiber.leave(); }
   std::string name_of(const Thread& thread) const;
+  static std::string in_words(Dim3 index);
 
   struct Free {
     void operator()(std::byte* memory) const { std::free(memory); }
@@ -140,8 +156,9 @@ class Block {
   std::vector<std::vector<Gathering>> gatherings_;  // indexed by warp
   std::array<Barrier, kNamedBarriers> barriers_{};
   std::unique_ptr<std::byte, Free> shared_;
-  Thread* running_ = nullptr;
+  Thread* running_ = nullptr;  // null between two threads
   std::exception_ptr failure_;
+  std::unique_ptr<BlockState> state_;  // null: not needed so far
 };
 
 Block* current = nullptr;
@@ -170,6 +187,7 @@ void Block::start(Dim3 index) {
       running_->state = State::done;
     });
   }
+  state_.reset();
   turn_.clear();
   for (Thread& thread : threads_) turn_.push_back(&thread);
   done_ = 0;
@@ -179,20 +197,30 @@ void Block::step() {
   std::shuffle(turn_.begin(), turn_.end(), order());
   bool moved = false;
   for (Thread* thread : turn_) {
+    if (thread->state == State::waiting && thread->awaited.ready(thread->awaited.context)) thread->state = State::ready;
     if (thread->state != State::ready) continue;
     running_ = thread;
     thread->fiber.enter();
+    running_ = nullptr;
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     if (!accesses_.race().empty())
       throw KernelError(name_of(*thread) + ": " + accesses_.race());  // not thrown by the access: it may be anywhere
     done_ += thread->state == State::done;
     moved = true;
   }
+  if (state_ && state_->advance(!moved)) moved = true;
   if (!moved) report_deadlock();
+  if (!running_any() && state_) state_->end();
+}
+
+void Block::wait_until(const Awaited& awaited) {
+  running_->state = State::waiting;
+  running_->awaited = awaited;
+  give_way();
 }
 
 void Block::note_access(const void* address, size_t bytes, bool write) {
-  if (!accesses_.contains(address)) return;
+  if (!running_ || !accesses_.contains(address)) return;
   using Kind = SharedAccesses::Kind;
   const Kind kind = running_->atomics > 0 ? Kind::atomic : write ? Kind::write : Kind::read;
   accesses_.access(address, bytes, kind, running_->accessor());
@@ -270,11 +298,12 @@ void Block::gather(uint32_t mask, const char* name, Complete complete, void* ope
     if ((mask >> threads_[i].lane & 1) != 0) threads_[i].state = State::ready;
 }
 
+std::string Block::in_words(Dim3 index) {
+  return "(" + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) + ")";
+}
+
 std::string Block::name_of(const Thread& thread) const {
-  std::ostringstream out;
-  out << "block (" << index_.x << ", " << index_.y << ", " << index_.z << ") thread (" << thread.index.x << ", "
-      << thread.index.y << ", " << thread.index.z << ")";
-  return out.str();
+  return "block " + in_words(index_) + " thread " + in_words(thread.index);
 }
 
 void Block::report_deadlock() const {
@@ -287,6 +316,8 @@ void Block::report_deadlock() const {
     if (thread.state == State::at_barrier) {
       const Barrier& barrier = barriers_[static_cast<size_t>(thread.barrier_id)];
       out << "at barrier " << thread.barrier_id << " (" << barrier.arrived << " of " << barrier.expected << " came);";
+    } else if (thread.state == State::waiting) {
+      out << thread.awaited.describe(thread.awaited.context) << ';';
     } else {
       out << "in " << thread.waits_for << " for lanes of its warp;";
     }
@@ -361,6 +392,25 @@ void async_commit() {
   thread.groups.push_back(std::exchange(thread.copies, {}));
 }
 void async_wait(int groups) { running_block().wait_for_copies(groups); }
+
+void fault(const std::string& what) { throw KernelError(running_block().who() + ": " + what); }
+Timing current_timing() { return timing; }
+uint64_t random_below(uint64_t limit) { return order()() % limit; }
+int thread_number() { return running_block().running().accessor().thread; }
+int threads_of_block() { return running_block().thread_count(); }
+size_t shared_bytes() { return running_block().shared_bytes(); }
+void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* context) {
+  running_block().wait_until({ready, describe, context});
+}
+void give_way() { running_block().give_way(); }
+void threads_synchronised() { running_block().accesses().block_synchronised(); }
+void copy_starts(size_t offset, size_t bytes, int thread) {
+  running_block().accesses().copy_starts(running_block().shared() + offset, bytes, {thread, thread / kWarpSize});
+}
+void copy_ends(size_t offset, size_t bytes, int thread) {
+  running_block().accesses().copy_ends(running_block().shared() + offset, bytes, {thread, thread / kWarpSize});
+}
+std::unique_ptr<BlockState>& block_state() { return running_block().state(); }
 void barrier(int id, int threads) { running_block().wait_at(id, threads); }
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand) {
   running_block().gather(mask, name, complete, operand);

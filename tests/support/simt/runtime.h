@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -80,5 +81,37 @@ void async_copy(void* to, const void* from, size_t bytes);
 void async_commit();
 // Completes all groups except the latest `groups` ones.
 void async_wait(int groups);
+
+// ---- For simulating further instructions (hopper.cpp).
+
+// Throws KernelError, and names the running thread if there is one.
+[[noreturn]] void fault(const std::string& what);
+
+Timing current_timing();
+uint64_t random_below(uint64_t limit);
+int thread_number();  // in its block
+int threads_of_block();
+size_t shared_bytes();
+
+// Lets other threads run until ready(context) is true. If no thread can run any more, the report of the deadlock says
+// that this one waits describe(context).
+void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* context);
+// Lets other threads run for a while.
+void give_way();
+// Notes that the running thread has seen what others did before; and that `thread` begins and ends a copy to a range of
+// shared memory.
+void threads_synchronised();
+void copy_starts(size_t offset, size_t bytes, int thread);
+void copy_ends(size_t offset, size_t bytes, int thread);
+
+// What a block keeps for such instructions: empty when the block starts.
+struct BlockState {
+  virtual ~BlockState() = default;
+  // Called after threads have run; `stuck` if none could. Returns whether anything happened.
+  virtual bool advance(bool stuck) = 0;
+  // Called when all threads have ended.
+  virtual void end() = 0;
+};
+std::unique_ptr<BlockState>& block_state();
 
 }  // namespace simt

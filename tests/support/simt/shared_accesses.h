@@ -39,14 +39,15 @@ class SharedAccesses {
     int thread = -1, warp = -1;
     uint64_t time = 0;
   };
-  struct Place {
-    Access write, read;   // the latest ones
-    bool atomic = false;  // whether the latest write was atomic
+  // One line of the cache: every access of a kernel to shared memory reads and writes a place.
+  struct alignas(64) Place {
+    Access write, read;  // the latest ones
     // The warps that have read the place, and those that have changed it atomically, since the block last synchronised.
     uint32_t readers = 0, changers = 0;
     uint64_t since = 0;  // when these two were last cleared
-    int copier = -1;     // the thread whose cp.async is under way
     uint64_t copy_time = 0;
+    int copier = -1;      // the thread whose cp.async is under way
+    bool atomic = false;  // whether the latest write was atomic
   };
 
   bool ordered(const Access& earlier, Accessor later) const {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training speed of the same mixture-of-experts model in PyTorch on a CPU, f32.
+"""Training speed of the same mixture-of-experts model in PyTorch on a CPU, in f32 or bf16.
 
 Reads a gptmoe run configuration (JSON, comments allowed), builds the model it describes and times whole training
 steps: forward, cross-entropy plus load-balancing loss, backward, global-norm clip, AdamW, and for the Default router
@@ -7,13 +7,14 @@ the EMA of the experts' outputs. Prints a line with a JSON object for every (mod
 random; their values affect the amount of work only through the router's choices.
 
     python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts each,stacked,grouped]
-                           [--steps 10] [--warmup 5] [--rounds 3] [--plain]
+                           [--precision f32|autocast|bf16] [--steps 10] [--warmup 5] [--rounds 3] [--plain]
 
 "compiled" applies torch.compile to one block at a time (equal blocks share the compiled code); it needs a C++ compiler.
 Experts: "each" runs two products per expert, the first with gate and up together, outside the compiled code; "stacked"
 does the same, with the weights of all experts in one tensor; "grouped" uses torch._grouped_mm inside the compiled code.
-Attention uses the faster of PyTorch's fused and plain kernels, which are timed first. check.py compares all of these
-with tests/golden.
+Precision: with "autocast", products and attention run in bf16, while weights, gradients and optimizer stay f32; with
+"bf16", all of these are bf16. The router computes in f32 always. Attention uses the faster of PyTorch's fused and plain
+kernels, which are timed first. check.py compares all of these with tests/golden.
 
 Letters: B sequences, T tokens each, N = B*T, C width, H query heads, G key/value heads, D head size, E experts,
 K experts per token, F expert width.
@@ -80,6 +81,7 @@ class Attention(nn.Module):
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (z.view(B, T, -1, self.D).transpose(1, 2) for z in (q, k, v))
+        cos, sin = cos.to(q.dtype), sin.to(q.dtype)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.G != self.H)
         return self.out(y.transpose(1, 2).reshape(B, T, -1))
@@ -136,13 +138,14 @@ class RoutedExperts(nn.Module):
 
     def forward(self, x_BTC):
         x = x_BTC.reshape(-1, x_BTC.shape[-1])
-        logits = F.linear(at_least_f32(x), at_least_f32(self.router.weight))
+        with torch.autocast(x.device.type, enabled=False):
+            logits = F.linear(at_least_f32(x), at_least_f32(self.router.weight))
         probs = logits.softmax(-1)
         gates, ids = probs.topk(self.K, dim=-1)
         experts_R, order = ids.view(-1).sort(stable=True)
         place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
         counts = F.one_hot(experts_R, self.E).sum(0)
-        outs = self.products(SortRows.apply(x, order, place, self.K), experts_R, counts)
+        outs = self.products(SortRows.apply(for_products(x), order, place, self.K), experts_R, counts)
         y = self.combine(probs, gates, ids, experts_R, order, place, outs)
         if self.shared is not None:
             y = y + self.shared(x)
@@ -180,6 +183,12 @@ class RoutedExperts(nn.Module):
 
 def at_least_f32(x):
     return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def for_products(x):
+    """The tensor in autocast's type, where autocast is on: it does not convert the operands of torch._grouped_mm."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def swiglu(hidden):
@@ -238,18 +247,17 @@ class GroupedExperts(StackedExperts):
     group = 1  # each expert's group of rows begins on a multiple of this; the GPU's tensor cores need 16
 
     def products(self, rows, experts_R, counts):
+        gate_up, down = (for_products(weight).transpose(-2, -1) for weight in (self.gate_up, self.down))
         if self.group == 1:
             ends = counts.cumsum(0).to(torch.int32)
-            hidden = torch._grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)
-            return torch._grouped_mm(swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+            return torch._grouped_mm(swiglu(torch._grouped_mm(rows, gate_up, offs=ends)), down, offs=ends)
         padded = (counts + self.group - 1) // self.group * self.group
         ends = padded.cumsum(0)
         shift = (ends - padded) - (counts.cumsum(0) - counts)  # how far an expert's rows move
         places = torch.arange(len(rows), device=rows.device) + shift[experts_R]
         spread = rows.new_zeros(len(rows) + self.E * self.group, rows.shape[1]).index_copy(0, places, rows)
         ends = ends.to(torch.int32)
-        hidden = torch._grouped_mm(spread, self.gate_up.transpose(-2, -1), offs=ends)
-        outs = torch._grouped_mm(swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+        outs = torch._grouped_mm(swiglu(torch._grouped_mm(spread, gate_up, offs=ends)), down, offs=ends)
         return outs.index_select(0, places)
 
 
@@ -307,6 +315,13 @@ class Gpt(nn.Module):
     def loss(self, x, targets):
         logits = self.head(self.norm(x)).flatten(0, 1)
         return F.cross_entropy(logits.float() if logits.dtype == torch.bfloat16 else logits, targets.flatten())
+
+    def to_bf16(self):
+        """Makes the weights bf16. The default vectors stay f32."""
+        self.to(torch.bfloat16)
+        for block in self.blocks:
+            if block.moe:
+                block.mlp.defaults = block.mlp.defaults.float()
 
     def compile(self):
         """Compiles one block at a time: equal blocks share the compiled code."""
@@ -373,14 +388,15 @@ def make_optimizer(config, model):
 
 
 class Trainer:
-    """`model` maps tokens and targets to the cross-entropy and the other terms of the loss."""
+    """`model` maps tokens and targets to the cross-entropy and the other terms of the loss. `autocast` runs its products
+    and attention in bf16."""
 
-    def __init__(self, config, model):
+    def __init__(self, config, model, autocast=False):
         train = config["train"]
         self.shape = (train["micro_batch_size"], train["sequence_length"])
         self.micro_batches = train.get("global_batch_size", train["micro_batch_size"]) // train["micro_batch_size"]
         self.vocab, self.clip = config["model"]["vocab_size"], config["optimizer"].get("grad_clip", 1.0)
-        self.model, self.optimizer = model, make_optimizer(config, model)
+        self.model, self.optimizer, self.autocast = model, make_optimizer(config, model), autocast
 
     def random_batch(self):
         tokens = torch.randint(self.vocab, (self.shape[0], self.shape[1] + 1))
@@ -388,7 +404,8 @@ class Trainer:
 
     def step(self, batches):
         for tokens, targets in batches:
-            loss, aux = self.model(tokens, targets)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+                loss, aux = self.model(tokens, targets)
             ((loss + aux) / self.micro_batches).backward()
         if self.clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -427,19 +444,20 @@ def arguments(description, experts, default_experts):
     return parser
 
 
-def time_settings(config, options, make_model, **about):
+def time_settings(config, options, make_model, precision="f32", **about):
     """Prints a JSON line for every setting that the options ask for. The model is make_model(config, mode, experts)."""
+    dtype = torch.float32 if precision == "f32" else torch.bfloat16  # of products and attention
     for mode, experts, threads in itertools.product(options.modes.split(","), options.experts.split(","),
                                                     map(int, options.threads.split(","))):
         torch._dynamo.utils.counters.clear()
         torch.set_num_threads(threads)
         torch.manual_seed(config.get("seed", 1))
         attention = fastest_attention(config["model"], config["train"]["micro_batch_size"],
-                                      config["train"]["sequence_length"], "cpu", torch.float32)
-        trainer = Trainer(config, make_model(config, mode, experts))
+                                      config["train"]["sequence_length"], "cpu", dtype)
+        trainer = Trainer(config, make_model(config, mode, experts), precision == "autocast")
         rates = trainer.measure(options.steps, options.warmup, options.rounds)
         row = {
-            **about, "mode": mode, "experts": experts, "attention": attention, "threads": threads,
+            **about, "mode": mode, "experts": experts, "precision": precision, "attention": attention, "threads": threads,
             "router": config["router"]["type"], "tokens_per_second": round(statistics.median(rates), 1),
             "tokens_per_second_min": round(min(rates), 1), "tokens_per_second_max": round(max(rates), 1),
             "steps": options.steps, "rounds": options.rounds,
@@ -460,9 +478,19 @@ def make_model(config, mode, experts):
 
 
 def main():
-    options = arguments("time PyTorch training of the model a gptmoe config describes", ", ".join(EXPERTS),
-                        "each").parse_args()
-    time_settings(read_config(options.config), options, make_model, peer="pytorch", version=torch.__version__)
+    parser = arguments("time PyTorch training of the model a gptmoe config describes", ", ".join(EXPERTS), "each")
+    parser.add_argument("--precision", choices=["f32", "autocast", "bf16"], default="f32",
+                        help="autocast: products in bf16, weights in f32; bf16: weights and optimizer too")
+    options = parser.parse_args()
+
+    def make(config, mode, experts):
+        model = make_model(config, mode, experts)
+        if options.precision == "bf16":
+            model.to_bf16()
+        return model
+
+    time_settings(read_config(options.config), options, make, options.precision, peer="pytorch",
+                  version=torch.__version__)
 
 
 if __name__ == "__main__":

@@ -115,10 +115,7 @@ def shrink(config):
 def make_model(config, options):
     with torch.device(options.device):
         model = Gpt(config, GroupedExperts if options.grouped else StackedExperts)
-    model.to(torch.bfloat16)
-    for block in model.blocks:
-        if block.moe:
-            block.mlp.defaults = block.mlp.defaults.float()
+    model.to_bf16()
     if not options.eager:
         model.compile()
     return model

@@ -8,10 +8,18 @@ Run it with the Python that has the peers' packages (README.md). Every round run
 time, so that a machine that slows down affects all of them. If a peer's setting fails, its error message stays in the
 table and it is not tried again. If gptmoe fails, the rounds end, and the exit status is 1.
 
-A ratio is the tokens/s of our best setting divided by the peer's, in the same round; the table has the median, the
-lowest and the highest. A share is tokens/s times gptmoe's FLOPs per token, divided by the rate of large matrix
-products, which gptmoe measures at the same thread count in the same round. OpenMP threads of all programs spin as
-briefly as gptmoe's own (environment.py), except in rows marked "environment as it comes".
+On a CPU every program runs in f32, and gptmoe and PyTorch also in bf16. The column "precision" says which:
+
+    f32             everything is f32
+    mixed bf16      gptmoe: operands of products and attention are rounded to bf16, everything else is f32
+    autocast bf16   PyTorch: products and attention run in bf16; weights, gradients and optimizer are f32
+    bf16 weights    weights, gradients and optimizer are bf16 too
+
+A ratio is the tokens/s of our best setting in a precision divided by the peer's, in the same round; the table has the
+median, the lowest and the highest. Our f32 is compared with f32 only, our bf16 with both. A share is tokens/s times
+gptmoe's FLOPs per token, divided by the rate of large matrix products in f32 or bf16, which gptmoe measures at the same
+thread count in the same round. OpenMP threads of all programs spin as briefly as gptmoe's own (environment.py), except
+in rows marked "environment as it comes".
 """
 import argparse
 import dataclasses
@@ -29,12 +37,14 @@ from run_config import fail, read_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.normpath(os.path.join(HERE, "../../.."))
+PYTORCH_PRECISIONS = {"f32": "f32", "autocast": "autocast bf16", "bf16": "bf16 weights"}  # by pytorch_moe.py's option
 
 
 @dataclasses.dataclass
 class Setting:
     peer: str
     name: str
+    precision: str
     threads: str
     command: list
     plain: bool = False  # run in the unchanged environment
@@ -42,16 +52,27 @@ class Setting:
     ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at full matmul throughput
     reason: str = ""  # why it failed
 
+    @property
+    def label(self):
+        return f"{self.name}, {self.precision}"
+
+    @property
+    def kind(self):
+        return "f32" if self.precision == "f32" else "bf16"
+
     def median(self):
         return statistics.median(self.rates.values())
 
     def ratios_to(self, other):
+        """One per round. None for f32 divided by bf16: the bf16 program computes less exactly."""
+        if self.kind == "f32" and other.kind == "bf16":
+            return []
         return [rate / other.rates[number] for number, rate in self.rates.items() if number in other.rates]
 
 
-def ours(options, threads):
-    command = [options.bench, "bench", "step", options.config, "--device", options.device, "--rounds", "1",
-               "--no-account", "--json", "-"]
+def ours(options, precision, threads=""):
+    command = [options.bench, "bench", "step", options.config, "--device", options.device, "--precision", precision,
+               "--rounds", "1", "--no-account", "--json", "-"]
     if options.device == "cuda":
         batch = options.micro_batches * read_json(options.config)["train"]["micro_batch_size"]
         return command + ["--steps", "1", "--warmup", "1", "--set", f"train.global_batch_size={batch}"]
@@ -66,32 +87,36 @@ def cpu_settings(options):
     moe = read_json(options.config)["model"].get("num_experts", 0) > 0
     settings = []
     for threads in options.threads.split(","):
-        add = lambda peer, name, command, **more: settings.append(Setting(peer, name, threads, command, **more))
+        add = lambda peer, name, precision, command, **more: settings.append(
+            Setting(peer, name, precision, threads, command, **more))
         length = ["--threads", threads, "--steps", str(options.steps), "--warmup", str(options.warmup), "--rounds", "1"]
-        add("gptmoe", "gptmoe", ours(options, threads))
-        for mode in ("eager", "compiled"):
-            for experts in ("each", "stacked", "grouped") if moe else ("each",):
-                add("PyTorch", f"PyTorch {mode}" + f", experts {experts}" * moe,
-                    python("pytorch_moe.py", options.config, "--modes", mode, "--experts", experts, *length))
-        add("PyTorch", "PyTorch eager, environment as it comes",
+        add("gptmoe", "gptmoe", "f32", ours(options, "f32", threads))
+        add("gptmoe", "gptmoe", "mixed bf16", ours(options, "bf16", threads))
+        for option, precision in PYTORCH_PRECISIONS.items():
+            for mode in ("eager", "compiled"):
+                for experts in ("each", "stacked", "grouped") if moe else ("each",):
+                    add("PyTorch", f"PyTorch {mode}" + f", experts {experts}" * moe, precision,
+                        python("pytorch_moe.py", options.config, "--modes", mode, "--experts", experts,
+                               "--precision", option, *length))
+        add("PyTorch", "PyTorch eager, environment as it comes", "f32",
             python("pytorch_moe.py", options.config, "--plain", *length), plain=True)
         if moe:
             for mode, experts in (("eager", "eager"), ("eager", "grouped_mm"), ("compiled", "grouped_mm")):
-                add("OLMoE", f"OLMoE {mode}, experts {experts}",
+                add("OLMoE", f"OLMoE {mode}, experts {experts}", "f32",
                     python("huggingface_olmoe.py", options.config, "--modes", mode, "--experts", experts, *length))
         if options.llmc:
-            add("llm.c", "llm.c", python("llmc.py", options.config, "--dir", options.llmc, "--threads", threads))
+            add("llm.c", "llm.c", "f32", python("llmc.py", options.config, "--dir", options.llmc, "--threads", threads))
     return settings
 
 
 def cuda_settings(options):
-    settings = [Setting("gptmoe", "gptmoe", "", ours(options, ""))]
+    settings = [Setting("gptmoe", "gptmoe", "mixed bf16", "", ours(options, "bf16"))]
     length = ["--micro-batches", str(options.micro_batches), "--warmup", "1", "--rounds", "1"]
     for mode in ("compiled", "eager"):
         flags = ["--eager"] * (mode == "eager")
-        settings.append(Setting("PyTorch", f"PyTorch {mode}", "",
+        settings.append(Setting("PyTorch", f"PyTorch {mode}", "bf16 weights", "",
                                 python("pytorch_moe_gpu.py", options.config, *length, *flags)))
-        settings.append(Setting("OLMoE", f"OLMoE {mode}, experts grouped_mm", "",
+        settings.append(Setting("OLMoE", f"OLMoE {mode}, experts grouped_mm", "bf16 weights", "",
                                 python("huggingface_olmoe.py", options.config, "--device", "cuda", *length, *flags)))
     return settings
 
@@ -160,44 +185,54 @@ def spread(values, digits):
 
 
 def shares(setting, settings):
-    """The setting's shares of the matmul throughput at its thread count, one per round."""
-    ours = next((s for s in settings if s.peer == "gptmoe" and s.threads == setting.threads), None)
+    """The setting's shares of the matmul throughput at its thread count, in f32 or bf16, one per round."""
+    ours = next((s for s in settings if (s.peer, s.threads, s.kind) == ("gptmoe", setting.threads, setting.kind)), None)
     return [rate / ours.ceilings[number] for number, rate in setting.rates.items() if ours and number in ours.ceilings]
 
 
-def say_table(settings):
+def best_settings(settings):
+    """The fastest setting by program and by f32 or bf16."""
     best = {}
     for setting in settings:
-        if setting.rates and (setting.peer not in best or setting.median() > best[setting.peer].median()):
-            best[setting.peer] = setting
-    us = best.get("gptmoe")
-    print("| program | threads | tokens/s, median (lowest to highest) | share of the matrix rate | "
-          "gptmoe / program, median of rounds (lowest to highest) |")
-    print("|---|---|---|---|---|")
+        key = setting.peer, setting.kind
+        if setting.rates and (key not in best or setting.median() > best[key].median()):
+            best[key] = setting
+    return best
+
+
+def speed_text(setting):
+    speed = spread(setting.rates.values(), 0) if setting.rates else "" if setting.reason else "not timed"
+    if setting.reason:
+        rounds = f" after {len(setting.rates)} rounds" if setting.rates else ""
+        speed = f"{speed} failed{rounds}: {setting.reason.replace('|', '/')}".strip()
+    return speed
+
+
+def say_table(settings):
+    best = best_settings(settings)
+    compared = [best["gptmoe", kind] for kind in ("f32", "bf16") if ("gptmoe", kind) in best]
+    columns = ["program", "precision", "threads", "tokens/s, median (lowest to highest)", "share of the matrix rate",
+               *(f"gptmoe {us.precision} / program, median of rounds (lowest to highest)" for us in compared)]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for setting in settings:
-        speed, share, ratio = "", "", ""
-        if setting.rates:
-            speed = spread(setting.rates.values(), 0)
-        elif not setting.reason:
-            speed = "not timed"
-        if setting.reason:
-            rounds = f" after {len(setting.rates)} rounds" if setting.rates else ""
-            speed = f"{speed} failed{rounds}: {setting.reason.replace('|', '/')}".strip()
-        if of_rounds := shares(setting, settings):
-            share = f"{statistics.median(of_rounds):.0%}"
-        ratios = us.ratios_to(setting) if us and setting.peer != "gptmoe" else []
-        if ratios:
-            ratio = spread(ratios, 2)
-            ratio = f"**{ratio}**" if best[setting.peer] is setting else ratio
-        print(f"| {setting.name} | {setting.threads} | {speed} | {share} | {ratio} |")
+        of_rounds = shares(setting, settings)
+        cells = [setting.name, setting.precision, setting.threads, speed_text(setting),
+                 f"{statistics.median(of_rounds):.0%}" if of_rounds else ""]
+        for us in compared:
+            ratios = us.ratios_to(setting) if setting.peer != "gptmoe" else []
+            ratio = spread(ratios, 2) if ratios else ""
+            cells.append(f"**{ratio}**" if ratio and best[setting.peer, setting.kind] is setting else ratio)
+        print(f"| {' | '.join(cells)} |")
     print()
-    for peer, theirs in best.items():
-        ratios = us.ratios_to(theirs) if us and peer != "gptmoe" else []
-        if ratios:
-            print(f"gptmoe / {peer}, each at its best: **{statistics.median(ratios):.2f}**, the median of "
-                  f"{len(ratios)} rounds, {min(ratios):.2f} to {max(ratios):.2f}; "
-                  f"{us.median() / theirs.median():.2f} by the medians of tokens/s "
-                  f"({theirs.name}{', threads: ' + theirs.threads if theirs.threads else ''}).")
+    for (peer, _), theirs in best.items():
+        for us in compared:
+            ratios = us.ratios_to(theirs) if peer != "gptmoe" else []
+            if ratios:
+                threads = f", threads: {theirs.threads}" if theirs.threads else ""
+                print(f"- gptmoe {us.precision} / {peer} {theirs.kind}, each at its best: "
+                      f"**{statistics.median(ratios):.2f}**, the median of {len(ratios)} rounds, {min(ratios):.2f} to "
+                      f"{max(ratios):.2f}; {us.median() / theirs.median():.2f} by the medians of tokens/s "
+                      f"({theirs.label}{threads}).")
 
 
 class Parser(argparse.ArgumentParser):
@@ -230,7 +265,7 @@ def check(options):
 
 
 def main():
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=at_least(1), default=5)
@@ -240,14 +275,15 @@ def main():
     parser.add_argument("--micro-batches", type=at_least(1), default=16, help="GPU: micro-batches in a step")
     parser.add_argument("--llmc", metavar="DIR", help="a checkout of llm.c as README.md prepares it")
     parser.add_argument("--skip", action="append", default=[], metavar="TEXT",
-                        help="leave out settings whose names contain TEXT")
+                        help="leave out settings whose program and precision, as 'PyTorch eager, experts each, "
+                             "autocast bf16', contain TEXT")
     parser.add_argument("--timeout", type=at_least(1), default=1200, help="seconds a program may take")
     parser.add_argument("--bench", default=os.path.join(REPO, "build/gptmoe"))
     options = parser.parse_args()
     check(options)
 
     settings = cpu_settings(options) if options.device == "cpu" else cuda_settings(options)
-    settings = [s for s in settings if not any(text in s.name for text in options.skip)]
+    settings = [s for s in settings if not any(text in s.label for text in options.skip)]
     if not settings:
         fail("--skip leaves nothing")
     lines, versions = head(options), {}
@@ -260,7 +296,7 @@ def main():
             if "version" in row:
                 versions[setting.peer] = row["version"]
             rate = f"{setting.rates[number]:,.0f} tokens/s" if row else f"failed: {setting.reason}"
-            print(f"round {number} of {options.rounds}: {setting.name}, {setting.threads or 'no'} threads: {rate}",
+            print(f"round {number} of {options.rounds}: {setting.label}, {setting.threads or 'no'} threads: {rate}",
                   file=sys.stderr, flush=True)
             if setting.reason and setting.peer == "gptmoe":
                 failed = setting

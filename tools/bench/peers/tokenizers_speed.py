@@ -4,38 +4,70 @@
     python3 tokenizers_speed.py --gpt2 FOLDER --corpus corpus/train-00.jsonl.zst [--rounds 3] [--threads 1,2]
 
 FOLDER holds GPT-2's vocab.json and merges.txt. All encode the same documents. Ours is timed as a whole process: start,
-tokenizer files, decompression, JSON, encoding, shards flushed to the disk. The others get the documents in memory and
-are timed for encoding alone, each by its fastest call: tiktoken's encode_ordinary_batch, and encode_batch_fast, which
-omits offsets. MB/s are 10^6 bytes of text per second.
+tokenizer files, decompression, JSON, encoding, shards flushed to the disk. It reads the documents in several forms:
+plain JSON lines, .json.gz, Parquet (converted by tools/parquet_to_jsonl.py, whose time counts too) and the files as
+given. All forms must give the same shards. The others get the documents in memory and are timed for encoding alone,
+each by its fastest call: tiktoken's encode_ordinary_batch, and encode_batch_fast, which omits offsets. MB/s are 10^6
+bytes of text per second.
 """
 import argparse
+import filecmp
 import glob
+import gzip
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import pyarrow
+import pyarrow.parquet
+
 import tokenizer_peers as peers
 
+CONVERT = os.path.join(peers.HERE, "../../parquet_to_jsonl.py")
+OURS = "gptmoe-tokenize encode, {}"
+PARQUET_ROWS = 1000  # rows in a group, as large corpora have them
 
-def time_tool(options, inputs, threads, scratch, run):
-    command = [options.tool, "encode", "--tokenizer", options.gpt2, "--threads", str(threads), "--output",
-               os.path.join(scratch, f"shards-{threads}-{run}")]
-    for pattern in inputs:
-        command += ["--input", pattern]
+
+def write_forms(folder, documents):
+    """Writes the documents in each form. Returns the files by the form's name."""
+    files = {form: os.path.join(folder, f"corpus{form}") for form in (".jsonl", ".json.gz", ".parquet")}
+    peers.write_documents(files[".jsonl"], documents)
+    with open(files[".jsonl"], "rb") as plain, gzip.open(files[".json.gz"], "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    pyarrow.parquet.write_table(pyarrow.table({"text": documents}), files[".parquet"], row_group_size=PARQUET_ROWS)
+    return files
+
+
+def time_tool(options, inputs, threads, folder):
+    """Seconds that gptmoe-tokenize takes to write the inputs' shards to folder/shards."""
+    command = [options.tool, "encode", "--tokenizer", options.gpt2, "--threads", threads, "--output",
+               os.path.join(folder, "shards")]
     begin = time.perf_counter()
-    peers.run(*command)
+    if inputs[0].endswith(".parquet"):
+        converted = os.path.join(folder, "converted")
+        peers.run(sys.executable, CONVERT, *inputs, "--out", converted, "--jobs", threads)
+        inputs = [converted]
+    peers.run(*command, *(part for pattern in inputs for part in ("--input", pattern)))
     return time.perf_counter() - begin
+
+
+def same_shards(folder, other):
+    """Whether the two runs' shards are equal, byte for byte."""
+    folders = [os.path.join(run, "shards") for run in (folder, other)]
+    names, others = (sorted(glob.glob("*.bin", root_dir=shards)) for shards in folders)
+    return names == others == filecmp.cmpfiles(*folders, names, shallow=False)[0]
 
 
 def time_peer(options, name, threads):
     """Runs a peer in its own process, since both read their number of threads when they start."""
     command = [sys.executable, os.path.abspath(__file__), "--gpt2", options.gpt2, "--corpus", *options.corpus,
-               "--peer", name, "--threads", str(threads)]
-    environment = {**os.environ, "RAYON_NUM_THREADS": str(threads),
-                   "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false"}
+               "--peer", name, "--threads", threads]
+    environment = {**os.environ, "RAYON_NUM_THREADS": threads,
+                   "TOKENIZERS_PARALLELISM": "true" if threads != "1" else "false"}
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
@@ -65,16 +97,21 @@ def main():
 
     rates = {}
     with tempfile.TemporaryDirectory() as scratch:
-        plain = os.path.join(scratch, "corpus.jsonl")
         documents = list(peers.documents_of(options.corpus))
         size = sum(len(document.encode()) for document in documents) / 1e6
-        peers.write_documents(plain, documents)
-        kinds = (("gptmoe-tokenize encode, .jsonl", [plain]), ("gptmoe-tokenize encode, as given", options.corpus))
+        forms = {form: [path] for form, path in write_forms(scratch, documents).items()}
+        forms["as given"] = options.corpus
         for run in range(options.rounds):
-            for threads in map(int, options.threads.split(",")):
-                for name, inputs in kinds:
-                    seconds = time_tool(options, inputs, threads, scratch, f"{name[-3:]}-{run}")
-                    rates.setdefault((name, threads), []).append(size / seconds)
+            for threads in options.threads.split(","):
+                folders = []
+                for form, inputs in forms.items():
+                    folders.append(os.path.join(scratch, f"{len(folders)}"))
+                    seconds = time_tool(options, inputs, threads, folders[-1])
+                    rates.setdefault((OURS.format(form), threads), []).append(size / seconds)
+                    if not same_shards(folders[0], folders[-1]):
+                        sys.exit(f"the shards of '{form}' differ from those of .jsonl")
+                for folder in folders:
+                    shutil.rmtree(folder)
                 for name in ("tiktoken", "tokenizers"):
                     rates.setdefault((name, threads), []).append(time_peer(options, name, threads))
         # One repeated character, a single word of 10 MB.
@@ -82,15 +119,15 @@ def main():
         with open(repeated, "w") as file:
             file.write("a" * 10_000_000)
         for run in range(options.rounds):
-            seconds = time_tool(options, [repeated], 1, scratch, f"repeated-{run}")
-            rates.setdefault(("gptmoe-tokenize encode, 10 MB of one letter", 1), []).append(10 / seconds)
+            seconds = time_tool(options, [repeated], "1", os.path.join(scratch, f"repeated-{run}"))
+            rates.setdefault((OURS.format("10 MB of one letter"), "1"), []).append(10 / seconds)
 
     print("| program | threads | MB/s, median (lowest to highest) | gptmoe / program |")
     print("|---|---|---|---|")
     medians = {setting: statistics.median(values) for setting, values in rates.items()}
     for (name, threads), median in medians.items():
         values = rates[(name, threads)]
-        ratio = medians[(kinds[0][0], threads)] / median
+        ratio = medians[(OURS.format(".jsonl"), threads)] / median
         print(f"| {name} | {threads} | {median:,.1f} ({min(values):,.1f} to {max(values):,.1f}) | {ratio:.2f} |")
 
 

@@ -1,0 +1,359 @@
+// The rules of barriers, bulk copies, wgmma and registers on the simulated Hopper: each broken rule is found.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+#include "hopper_block.h"
+#include "kernels/cuda/hopper/bulk_copy.cuh"
+#include "kernels/cuda/hopper/warp_roles.cuh"
+#include "kernels/cuda/hopper/wgmma.cuh"
+#include "simt/device_memory.h"
+
+namespace gptmoe::cuda {
+namespace {
+
+void expect_fault(const std::string& found, const std::string& expected) {
+  EXPECT_NE(found.find(expected), std::string::npos) << found;
+}
+
+// ---- mbarrier
+
+TEST(HopperRules, PhasesEndByArrivalsAndBytes) {
+  alignas(16) static const char from[64] = {1};
+  std::vector<int> order;
+  const auto body = [&](char* shared) {
+    auto* barrier = reinterpret_cast<Mbarrier*>(shared + 64);
+    if (threadIdx.x == 0) {
+      mbarrier_init(barrier, 2);
+      fence_async_proxy();
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      mbarrier_wait(barrier, 1);  // there is no phase before the first
+      bulk_load(shared, from, 64, barrier);
+      mbarrier_arrive_expect(barrier, 64);
+      order.push_back(0);
+      mbarrier_wait(barrier, 0);
+      order.push_back(1);
+      mbarrier_arrive(barrier);
+    } else if (threadIdx.x == 32) {
+      mbarrier_arrive(barrier);
+      mbarrier_wait(barrier, 0);
+      EXPECT_EQ(shared[0], 1);
+      mbarrier_arrive(barrier);
+      mbarrier_wait(barrier, 1);
+      order.push_back(2);
+    }
+  };
+  EXPECT_EQ(hopper_fault(64, 72, body), "nothing");
+  EXPECT_EQ(order, (std::vector{0, 1, 2}));
+}
+
+// One thread and one barrier that expects an arrival.
+std::string fault_at_barrier(const std::function<void(Mbarrier*)>& use) {
+  return hopper_fault(1, 64, [&](char* shared) {
+    auto* barrier = reinterpret_cast<Mbarrier*>(shared);
+    mbarrier_init(barrier, 1);
+    fence_async_proxy();
+    use(barrier);
+  });
+}
+
+TEST(HopperRules, MisusedBarriersAreFound) {
+  alignas(16) static const char from[32] = {1};
+  expect_fault(hopper_fault(1, 64, [](char* shared) { mbarrier_arrive(reinterpret_cast<Mbarrier*>(shared)); }),
+               "is not initialised");
+  expect_fault(hopper_fault(1, 64, [](char* shared) { mbarrier_init(reinterpret_cast<Mbarrier*>(shared + 4), 1); }),
+               "not a multiple of 8");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) { mbarrier_init(barrier, 1); }), "an mbarrier already");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) { mbarrier_init(barrier + 1, 0); }), "0 arrivals");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) {
+                 *barrier = 0;
+                 mbarrier_arrive(barrier);
+               }),
+               "was overwritten");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) {
+                 mbarrier_arrive(barrier);
+                 mbarrier_arrive(barrier);
+               }),
+               "no wait saw the end of phase 0");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) {
+                 mbarrier_arrive_expect(barrier, 32);
+                 mbarrier_arrive(barrier);
+               }),
+               "one arrival too many");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) {
+                 mbarrier_arrive(barrier);
+                 mbarrier_wait(barrier, 0);
+                 mbarrier_wait(barrier, 0);
+               }),
+               "has waited for the end of phase 0 before");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) {
+                 mbarrier_arrive_expect(barrier, 48);
+                 bulk_load(barrier + 2, from, 32, barrier);
+                 mbarrier_wait(barrier, 0);
+               }),
+               "waits for phase 0 of an mbarrier (0 arrivals and 16 bytes pending)");
+  expect_fault(fault_at_barrier([](Mbarrier* barrier) { mbarrier_arrive_expect(barrier, 1 << 20); }), "out of range");
+}
+
+// ---- Bulk copies
+
+CUresult encode(void* tensor, CUtensorMapDataType type, cuuint64_t columns, cuuint64_t stride, cuuint32_t box_columns,
+                cuuint32_t box_rows, cuuint32_t step, CUtensorMapSwizzle swizzle) {
+  CUtensorMap map;
+  const cuuint64_t sizes[] = {columns, 4}, strides[] = {stride};
+  const cuuint32_t box[] = {box_columns, box_rows}, steps[] = {step, step};
+  return cuTensorMapEncodeTiled(&map, type, 2, tensor, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+}
+
+TEST(HopperRules, TensorMapsAreCheckedByTheDriversRules) {
+  alignas(16) static char tensor[4096];
+  constexpr auto kBf16 = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, kF32 = CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+  constexpr auto kNone = CU_TENSOR_MAP_SWIZZLE_NONE, k128 = CU_TENSOR_MAP_SWIZZLE_128B;
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 64, 4, 1, k128), CUDA_SUCCESS);
+  EXPECT_EQ(encode(tensor, kF32, 30, 128, 32, 256, 1, k128), CUDA_SUCCESS);
+  constexpr auto kInvalid = CUDA_ERROR_INVALID_VALUE;
+  EXPECT_EQ(encode(tensor + 8, kBf16, 60, 128, 64, 4, 1, k128), kInvalid) << "address";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 120, 64, 4, 1, k128), kInvalid) << "stride of 120 bytes";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 112, 64, 4, 1, k128), kInvalid) << "stride less than a row";
+  EXPECT_EQ(encode(tensor, kBf16, 0, 128, 64, 4, 1, k128), kInvalid) << "empty";
+  EXPECT_EQ(encode(tensor, kBf16, 60, uint64_t{1} << 40, 64, 4, 1, k128), kInvalid) << "stride of 2^40 bytes";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 72, 4, 1, k128), kInvalid) << "box wider than the swizzle";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 60, 4, 1, kNone), kInvalid) << "box of 120 bytes";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 64, 257, 1, k128), kInvalid) << "257 rows";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 64, 0, 1, k128), kInvalid) << "no rows";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 64, 4, 9, k128), kInvalid) << "step of 9";
+  EXPECT_EQ(encode(tensor, kBf16, 60, 128, 64, 4, 0, k128), kInvalid) << "step of 0";
+}
+
+class HopperTiming : public testing::TestWithParam<simt::Timing> {
+ protected:
+  HopperTiming() { simt::set_timing(GetParam()); }
+  ~HopperTiming() override { simt::set_timing(simt::Timing::late); }
+};
+INSTANTIATE_TEST_SUITE_P(HopperRules, HopperTiming,
+                         testing::Values(simt::Timing::late, simt::Timing::early, simt::Timing::interleaved));
+
+// One thread stores a swizzled box of 64 x 8 to the last rows and columns of a tensor of 72 x 10.
+std::string fault_in_store(std::vector<uint16_t>& tensor, bool fence, bool wait, bool touch) {
+  const CUtensorMap map = hopper_map(tensor.data(), 72, 10, 144, 64, 8, CU_TENSOR_MAP_SWIZZLE_128B);
+  return hopper_fault(1, 1024, [&](char* shared) {
+    auto* elements = reinterpret_cast<uint16_t*>(shared);
+    for (int row = 0; row < 8; ++row)
+      for (int unit = 0; unit < 8; ++unit)
+        for (int i = 0; i < 8; ++i)
+          elements[row * 64 + (unit ^ row) * 8 + i] = static_cast<uint16_t>(row * 64 + unit * 8 + i + 1);
+    if (fence) fence_async_proxy();
+    tensor_store(map, 40, 5, shared);
+    bulk_commit();
+    if (touch) elements[17] = 0;
+    if (wait) bulk_wait_read<0>();
+  });
+}
+
+TEST_P(HopperTiming, StoresLeaveOutWhatIsOutside) {
+  std::vector<uint16_t> tensor(720);
+  ASSERT_EQ(fault_in_store(tensor, true, true, false), "nothing");
+  for (int row = 0; row < 10; ++row)
+    for (int column = 0; column < 72; ++column)
+      EXPECT_EQ(tensor[static_cast<size_t>(row * 72 + column)],
+                row < 5 || column < 40 ? 0 : (row - 5) * 64 + column - 40 + 1);
+}
+
+TEST_P(HopperTiming, MisusedStoresAreFound) {
+  std::vector<uint16_t> tensor(720);
+  expect_fault(fault_in_store(tensor, false, true, false), "a bulk store reads byte 0 of shared memory, which threads");
+  expect_fault(fault_in_store(tensor, true, false, false), "without waiting for a bulk store");
+  expect_fault(fault_in_store(tensor, true, true, true), "a bulk store was still reading it");
+}
+
+// A row tail that is read by a plain bulk copy, which knows no end of a tensor.
+TEST_P(HopperTiming, ReadingPastTheEndIsFound) {
+  void* const tensor = simt::allocate_device(4096);
+  const auto load = [&](size_t first) {
+    return hopper_fault(1, 4096, [&](char* shared) {
+      auto* barrier = reinterpret_cast<Mbarrier*>(shared + 2048);
+      mbarrier_init(barrier, 1);
+      fence_async_proxy();
+      mbarrier_arrive_expect(barrier, 1024);
+      bulk_load(shared, static_cast<const char*>(tensor) + first, 1024, barrier);
+      mbarrier_wait(barrier, 0);
+    });
+  };
+  EXPECT_EQ(load(3072), "nothing");
+  expect_fault(load(3088), "reads past the end of its tensor");
+  simt::release_device(tensor);
+}
+
+// Rows past the end of a segment that are inside the tensor come as they are, and only rows past its end are zeros.
+TEST_P(HopperTiming, RowsOfTheNextSegmentAreNotZeros) {
+  std::vector<uint16_t> tensor(16 * 8, 7);
+  const CUtensorMap map = hopper_map(tensor.data(), 8, 16, 16, 8, 16, CU_TENSOR_MAP_SWIZZLE_NONE);
+  std::vector<uint16_t> box(128);
+  simt::launch({1}, {1}, 512, [&] {
+    auto* shared = shared_memory<char>();
+    auto* barrier = reinterpret_cast<Mbarrier*>(shared + 256);
+    mbarrier_init(barrier, 1);
+    fence_async_proxy();
+    mbarrier_arrive_expect(barrier, 256);
+    tensor_load(shared, map, 0, 10, barrier);  // a segment of rows 10 to 12
+    mbarrier_wait(barrier, 0);
+    std::memcpy(box.data(), shared, 256);
+  });
+  for (size_t i = 0; i < box.size(); ++i) EXPECT_EQ(box[i], i / 8 < 6 ? 7 : 0) << i;
+}
+
+// ---- wgmma
+
+// A warpgroup multiplies a K-major A of zeros with an MN-major B of 128 columns: two swizzle patterns, 2048 bytes
+// apart.
+struct Steps {
+  bool proxy_fence = true, wait = true;
+  uint32_t leading = 2048, stride = 1024;
+  std::function<void(char* shared, float (&d)[64])> before_wait = [](char*, float (&)[64]) {};
+};
+std::string fault_in_product(const Steps& steps) {
+  return hopper_fault(128, 2048 + 4096 + 4096, [&](char* shared) {
+    std::memset(shared + threadIdx.x * 48, 0, 48);
+    if (steps.proxy_fence) fence_async_proxy();
+    __syncthreads();
+    float d[64];
+    wgmma_fence();
+    wgmma<128, Major::k, Major::mn>(
+        d, matrix_descriptor(shared, 128, 256, SharedSwizzle::none),
+        matrix_descriptor(shared + 2048, steps.leading, steps.stride, SharedSwizzle::bytes_128), false);
+    wgmma_commit();
+    steps.before_wait(shared, d);
+    if (steps.wait) wgmma_wait<0>();
+  });
+}
+
+TEST_P(HopperTiming, MisusedProductsAreFound) {
+  EXPECT_EQ(fault_in_product({}), "nothing");
+  expect_fault(fault_in_product({.proxy_fence = false}), "threads wrote without fence.proxy.async");
+  expect_fault(fault_in_product({.wait = false}), "without wgmma.wait_group");
+  expect_fault(fault_in_product({.leading = 1024}), "make two parts of an operand one");
+  expect_fault(fault_in_product({.leading = 4096}), "which nothing has written");
+  expect_fault(fault_in_product({.leading = 8192}), "past the end of shared memory");
+  expect_fault(fault_in_product({.stride = 512}), "make two parts of an operand one");
+  expect_fault(fault_in_product({.before_wait =
+                                     [](char* shared, float(&)[64]) {
+                                       if (threadIdx.x == 5) shared[2100] = 1;
+                                     }}),
+               "reused too early");
+  expect_fault(fault_in_product({.before_wait = [](char*, float(&d)[64]) { d[63] = 0; }}),
+               "the registers of sums changed");
+  expect_fault(fault_in_product({.before_wait =
+                                     [](char*, float(&)[64]) {
+                                       if (threadIdx.x / 32 != 2) wgmma_fence();
+                                     }}),
+               "came to wgmma");
+}
+
+TEST(HopperRules, SumsAreNansUntilTheWait) {
+  bool poisoned = false;
+  EXPECT_EQ(fault_in_product({.before_wait =
+                                  [&](char*, float(&d)[64]) {
+                                    poisoned = std::bit_cast<uint32_t>(d[5]) == simt::kSumPoison && std::isnan(d[5]);
+                                  }}),
+            "nothing");
+  EXPECT_TRUE(poisoned);
+}
+
+TEST(HopperRules, AInRegistersMustStayUntilTheWait) {
+  expect_fault(hopper_fault(128, 4096,
+                            [](char* shared) {
+                              std::memset(shared + threadIdx.x * 16, 0, 16);
+                              fence_async_proxy();
+                              __syncthreads();
+                              float d[32];
+                              uint32_t a[4] = {0, 0, 0, 0};
+                              wgmma_fence();
+                              wgmma<64, Major::k>(d, a, matrix_descriptor(shared, 128, 256, SharedSwizzle::none),
+                                                  false);
+                              wgmma_commit();
+                              a[1] = 1;
+                              wgmma_wait<0>();
+                            }),
+               "the registers of A changed");
+}
+
+TEST(HopperRules, AProductWhileItsOperandIsOnTheWayIsFound) {
+  alignas(16) static const char from[2048] = {};
+  simt::set_timing(simt::Timing::late);
+  expect_fault(hopper_fault(128, 4096,
+                            [](char* shared) {
+                              auto* barrier = reinterpret_cast<Mbarrier*>(shared + 2048);
+                              if (threadIdx.x == 0) {
+                                mbarrier_init(barrier, 1);
+                                fence_async_proxy();
+                                mbarrier_arrive_expect(barrier, 2048);
+                                bulk_load(shared, from, 2048, barrier);
+                              }
+                              __syncthreads();
+                              const uint64_t operand = matrix_descriptor(shared, 128, 256, SharedSwizzle::none);
+                              float d[32];
+                              wgmma_fence();
+                              wgmma<64, Major::k, Major::k>(d, operand, operand, false);
+                            }),
+               "which a bulk copy is still writing");
+}
+
+// ---- Warps and their roles
+
+TEST(HopperRules, OneLaneOfEachWarpIsElected) {
+  std::vector<int> elected(64);
+  EXPECT_EQ(hopper_fault(64, 16, [&](char*) { elected[threadIdx.x] += elect_one() + elect_one(); }), "nothing");
+  for (const size_t first : {0u, 32u}) {
+    const std::multiset<int> lanes(elected.begin() + static_cast<int>(first),
+                                   elected.begin() + static_cast<int>(first) + 32);
+    EXPECT_EQ(lanes.count(2), 1u);
+    EXPECT_EQ(lanes.count(0), 31u);
+  }
+}
+
+TEST(HopperRules, NamedBarriersCountWholeWarps) {
+  EXPECT_EQ(hopper_fault(96, 16,
+                         [](char*) {
+                           if (threadIdx.x < 64) named_barrier(3, 64);
+                         }),
+            "nothing");
+  expect_fault(hopper_fault(64, 16, [](char*) { named_barrier(3, 40); }), "bar.sync for 40 threads");
+  expect_fault(hopper_fault(64, 16, [](char*) { named_barrier(16, 64); }), "barrier 16 does not exist");
+  expect_fault(hopper_fault(64, 16, [](char*) { named_barrier(2, 96); }), "at barrier 2 (64 of 96 came)");
+}
+
+// 384 threads begin with 65,536 / 384 registers each, rounded down to 168.
+TEST(HopperRules, RegistersMoveBetweenWarpgroups) {
+  EXPECT_EQ(hopper_fault(384, 16,
+                         [](char*) {
+                           if (threadIdx.x < 128)
+                             give_registers<24>();
+                           else
+                             take_registers<240>();
+                         }),
+            "nothing");
+  expect_fault(hopper_fault(384, 16,
+                            [](char*) {
+                              if (threadIdx.x < 128)
+                                give_registers<40>();
+                              else
+                                take_registers<240>();
+                            }),
+               "waits for registers");
+  expect_fault(hopper_fault(128, 16, [](char*) { give_registers<20>(); }), "20 registers");
+  expect_fault(hopper_fault(384, 16, [](char*) { give_registers<176>(); }), "setmaxnreg.dec from 168 to 176");
+  expect_fault(hopper_fault(384, 16, [](char*) { take_registers<160>(); }), "setmaxnreg.inc from 168 to 160");
+  expect_fault(hopper_fault(96, 16, [](char*) { give_registers<24>(); }), "less than four warps");
+  expect_fault(hopper_fault(128, 16,
+                            [](char*) {
+                              if (threadIdx.x < 96) give_registers<24>();
+                            }),
+               "ended without setmaxnreg.dec");
+}
+
+}  // namespace
+}  // namespace gptmoe::cuda

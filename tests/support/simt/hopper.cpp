@@ -1,0 +1,157 @@
+#include "simt/hopper.h"
+
+#include <memory>
+#include <string>
+
+#include "simt/bulk_copies.h"
+#include "simt/runtime.h"
+#include "simt/warpgroups.h"
+
+namespace simt {
+namespace {
+
+constexpr uint32_t kAllLanes = 0xFFFFFFFF;
+
+// What a block keeps of these instructions.
+struct HopperBlock final : BlockState {
+  AsyncProxy proxy{shared_memory(), shared_bytes()};
+  Mbarriers barriers;
+  BulkCopies copies{proxy, barriers};
+  Warpgroups warpgroups{proxy, threads_of_block()};
+
+  bool advance(bool stuck) override {
+    if (!copies.any_load()) return false;
+    if (!stuck && (current_timing() != Timing::interleaved || random_below(4) != 0)) return false;
+    copies.complete_one();
+    return true;
+  }
+  void end() override {
+    warpgroups.end();
+    copies.end();
+    barriers.end();
+  }
+};
+
+HopperBlock& block() {
+  auto& state = block_state();
+  if (!state) state = std::make_unique<HopperBlock>();
+  return static_cast<HopperBlock&>(*state);
+}
+
+int warp_number() { return thread_number() / kWarpSize; }
+
+// What a warp does once all its lanes have come; warp_collective() calls it in the last one.
+void do_nothing(void* const[kWarpSize]) {}
+void multiply_step(void* const lanes[kWarpSize]) { block().warpgroups.multiply(warp_number(), lanes); }
+void fence_step(void* const[kWarpSize]) { block().warpgroups.fence(warp_number()); }
+void commit_step(void* const[kWarpSize]) { block().warpgroups.commit(warp_number()); }
+void wait_step(void* const lanes[kWarpSize]) { block().warpgroups.wait(warp_number(), *static_cast<int*>(lanes[0])); }
+
+struct Wait {
+  HopperBlock* block;
+  void* barrier;
+  uint32_t parity;
+  int thread;
+};
+struct Registers {
+  int count;
+  bool more;
+  int warp;
+  bool taken;
+};
+void registers_step(void* const lanes[kWarpSize]) {
+  const auto& registers = *static_cast<Registers*>(lanes[0]);
+  block().warpgroups.set_registers(registers.warp, registers.count, registers.more);
+}
+
+}  // namespace
+
+uint32_t window_address(const void* shared) {
+  return kWindowStart + static_cast<uint32_t>(block().proxy.offset_of(shared, "a descriptor"));
+}
+
+void mbarrier_init(void* barrier, uint32_t arrivals) {
+  block().proxy.offset_of(barrier, "mbarrier.init");
+  block().barriers.init(barrier, arrivals);
+}
+void mbarrier_arrive(void* barrier, uint32_t expected_bytes) { block().barriers.arrive(barrier, expected_bytes); }
+bool mbarrier_try_wait(void* barrier, uint32_t parity) {
+  Wait wait{&block(), barrier, parity, thread_number()};
+  const auto ended = [](void* context) {
+    const auto* own = static_cast<Wait*>(context);
+    return own->block->barriers.ended(own->barrier, own->parity);
+  };
+  if (!ended(&wait)) {
+    if (current_timing() == Timing::interleaved && random_below(4) == 0) {  // its time is over
+      give_way();
+      return false;
+    }
+    wait_until(
+        ended,
+        [](void* context) {
+          const auto* own = static_cast<Wait*>(context);
+          return own->block->barriers.describe(own->barrier, own->thread);
+        },
+        &wait);
+  }
+  block().barriers.seen(barrier);
+  threads_synchronised();
+  return true;
+}
+
+void fence_async_proxy() { block().proxy.fence(); }
+void bulk_load(void* to, const void* from, uint32_t bytes, void* barrier) {
+  block().copies.load(to, from, bytes, barrier);
+}
+void tensor_load(void* to, const CUtensorMap& map, int x, int y, void* barrier) {
+  block().copies.load(to, TensorMap::decode(map), x, y, barrier);
+}
+void tensor_store(const CUtensorMap& map, int x, int y, const void* from) {
+  block().copies.store(TensorMap::decode(map), x, y, from);
+}
+void bulk_commit() { block().copies.commit(); }
+void bulk_wait_read(int groups) { block().copies.wait_read(groups); }
+
+void wgmma(const Wgmma& operands) {
+  Wgmma own = operands;
+  warp_collective(kAllLanes, "wgmma.mma_async", multiply_step, &own);
+}
+void wgmma_fence() {
+  int nothing = 0;
+  warp_collective(kAllLanes, "wgmma.fence", fence_step, &nothing);
+}
+void wgmma_commit() {
+  int nothing = 0;
+  warp_collective(kAllLanes, "wgmma.commit_group", commit_step, &nothing);
+}
+void wgmma_wait(int groups) { warp_collective(kAllLanes, "wgmma.wait_group", wait_step, &groups); }
+
+bool elect_one() {
+  int nothing = 0;
+  warp_collective(kAllLanes, "elect.sync", do_nothing, &nothing);
+  return lane() == (11 + warp_number() * 7) % kWarpSize;  // any lane will do
+}
+
+void named_barrier(int id, int threads) {
+  if (threads <= 0 || threads % kWarpSize != 0) fault("bar.sync for " + std::to_string(threads) + " threads");
+  barrier(id, threads);
+}
+
+void set_registers(int count, bool more) {
+  Registers own{count, more, warp_number(), false};
+  warp_collective(kAllLanes, "setmaxnreg", registers_step, &own);
+  if (!more) return;
+  // The first lane takes the registers of its warp, and the others wait for it.
+  if (lane() == 0)
+    wait_until(
+        [](void* context) {
+          auto& registers = *static_cast<Registers*>(context);
+          if (!registers.taken) registers.taken = block().warpgroups.take_registers(registers.warp, registers.count);
+          return registers.taken;
+        },
+        [](void*) { return "for registers (" + std::to_string(block().warpgroups.free_registers()) + " are free)"; },
+        &own);
+  warp_collective(kAllLanes, "setmaxnreg", do_nothing, &own);
+}
+
+}  // namespace simt

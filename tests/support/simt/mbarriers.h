@@ -1,0 +1,37 @@
+#pragma once
+// A block's mbarriers, by the rules of the PTX ISA.
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace simt {
+
+class Mbarriers {
+ public:
+  void init(void* at, uint32_t arrivals);
+  void arrive(void* at, uint32_t expected_bytes);
+  void complete(void* at, uint32_t bytes);
+  // Whether a phase of this parity was the last one to end.
+  bool ended(void* at, uint32_t parity);
+  // The running thread has seen that.
+  void seen(void* at);
+  // What a thread waits for that waits for the current phase.
+  std::string describe(void* at, int thread) const;
+  // Throws KernelError if copies have brought more or fewer bytes than were expected.
+  void end() const;
+
+ private:
+  struct State {
+    uint32_t arrivals = 0, pending = 0;
+    int64_t bytes = 0;
+    uint64_t phase = 0, seen = 0;          // phases before `seen` were waited for
+    std::map<int, uint64_t> seen_by = {};  // by thread: the phase in which its last wait ended
+  };
+  State& find(void* at, const char* who);
+  static void advance(State& state);
+  static void check_bytes(const State& state);
+
+  std::map<void*, State> all_;
+};
+
+}  // namespace simt

@@ -1,0 +1,81 @@
+#pragma once
+// The warpgroups of a block: their products by wgmma and their registers. A warp computes its 16 rows of a product when
+// all its lanes have come; the other warps of its warpgroup may be ahead or behind.
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "simt/async_proxy.h"
+#include "simt/hopper.h"
+#include "simt/matrix_descriptor.h"
+#include "simt/runtime.h"
+
+namespace simt {
+
+class Warpgroups {
+ public:
+  Warpgroups(AsyncProxy& proxy, int threads);
+
+  // For a whole warp. `operands` holds 32 Wgmma.
+  void multiply(int warp, void* const operands[kWarpSize]);
+  void fence(int warp);
+  void commit(int warp);
+  void wait(int warp, int groups);
+
+  // The two steps of setmaxnreg: what all lanes do together, and what a warp that needs more registers waits for.
+  void set_registers(int warp, int count, bool more);
+  bool take_registers(int warp, int count);
+  int free_registers() const { return free_registers_; }
+
+  // Throws KernelError if a warp has not come to what others of its warpgroup came to, or if a product is under way.
+  void end() const;
+
+ private:
+  static constexpr int kWarps = 4;  // of a warpgroup
+
+  // Sums in registers that a product under way writes.
+  struct Sums {
+    std::array<float*, kWarpSize> registers;
+    int n;
+    int products;               // under way
+    std::vector<float> values;  // lane by lane
+  };
+  struct Unit {
+    size_t offset;
+    std::array<std::byte, 16> contents;
+  };
+  struct Product {
+    const float* sums;                                        // the first lane's registers
+    std::vector<Unit> units;                                  // what it read of shared memory
+    std::array<const uint32_t*, kWarpSize> a_registers = {};  // or null
+    std::array<std::array<uint32_t, 4>, kWarpSize> a_values = {};
+  };
+  struct Warp {
+    bool fenced = false;
+    std::vector<Product> open;
+    std::deque<std::vector<Product>> groups;
+    std::vector<Sums> sums;
+    size_t steps = 0;  // instructions of its warpgroup that it has come to
+    int registers = 0, register_steps = 0;
+  };
+  struct Step {
+    const char* name;
+    uint64_t a, b;
+    bool operator==(const Step&) const = default;
+  };
+
+  // All warps of a warpgroup come to the same instructions.
+  void step(int warp, const Step& step);
+  // Reads rows [first, first + rows.size()) of A or columns of B.
+  void read(Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,
+            std::vector<std::array<float, 16>>& rows);
+  void complete(Warp& warp, const Product& product);
+
+  AsyncProxy& proxy_;
+  std::vector<Warp> warps_;
+  std::vector<std::vector<Step>> steps_;  // by warpgroup
+  int free_registers_ = 0;
+};
+
+}  // namespace simt
