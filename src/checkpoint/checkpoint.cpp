@@ -60,7 +60,7 @@ Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
   return files;
 }
 
-// The keys are in alphabetical order.
+// The sealed text of state.json, with its keys in alphabetical order.
 std::string state_text(const StateFile& file) { return sealed(json(record_json(file)).dump(2)); }
 
 // A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default

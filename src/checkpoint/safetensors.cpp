@@ -73,7 +73,7 @@ int64_t bytes_of(int64_t element_bytes, const std::vector<int64_t>& sizes) {
   return bytes;
 }
 
-// Elements in F32, BF16 or F16 as floats.
+// Returns elements in F32, BF16 or F16 as floats. `widened` holds the result unless they are F32.
 const float* as_floats(const Encoding& encoding, const void* elements, int64_t count, std::vector<float>& widened) {
   if (!encoding.widened) return static_cast<const float*>(elements);
   const auto* narrow = static_cast<const uint16_t*>(elements);

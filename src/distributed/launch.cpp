@@ -41,7 +41,7 @@ constexpr auto kPatience = std::chrono::seconds(5);  // for ranks to end after t
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
 }
 
-// An abstract address: it disappears with its socket.
+// Sets an abstract address, which disappears with its socket. Returns its length.
 socklen_t address_of(const std::string& name, sockaddr_un& address) {
   address = {};
   address.sun_family = AF_UNIX;
@@ -163,7 +163,7 @@ void Launch::block_signals() {
   watch_for(signals_);
 }
 
-// mpirun runs in its own process group, so that the terminal's Ctrl-C reaches this process alone.
+// Starts mpirun in a process group of its own, so that the terminal's Ctrl-C reaches this process alone.
 void Launch::start(int ranks, char** argv) {
   std::string count = std::to_string(ranks);
   std::vector<char*> command = {const_cast<char*>("mpirun"), const_cast<char*>("-n"), count.data()};

@@ -22,7 +22,8 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// Starts at the head, as the backward pass does: after the first non-finite gradient, all gradients are non-finite.
+// The first non-finite gradient in the order of the backward pass, which starts at the head; it makes all later ones
+// non-finite.
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)

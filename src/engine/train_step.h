@@ -14,7 +14,7 @@ using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targ
 struct StepPart {
   enum Name { begin, micro_batch, measure, update, skip } name;
   // For micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
-  // gradients over ranks. If gradients are sharded, each one does.
+  // gradients over ranks. If gradients are sharded, every micro-batch reduces them.
   bool gathers = false, reduces = false;
 };
 

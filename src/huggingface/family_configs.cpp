@@ -18,8 +18,8 @@ struct RopeDefaults {
   double rotated = 1;  // the share of each head that is rotated
 };
 
-// Older versions of transformers write rope_theta and rope_scaling, newer ones rope_parameters. GPT-NeoX had keys of
-// its own.
+// Reads the RoPE settings. Older versions of transformers write rope_theta and rope_scaling, newer ones
+// rope_parameters. GPT-NeoX had keys of its own.
 void understand_rope(TheirConfig& theirs, const RopeDefaults& defaults, ModelConfig& model) {
   for (const std::string object : {"rope_parameters", "rope_scaling"}) {
     if (theirs.has(object) && !theirs.value(object).is_object())
@@ -76,7 +76,7 @@ void understand_whole_heads(TheirConfig& theirs, ModelConfig& model) {
     theirs.refuse("head_dim", model.head_dim, "the class has hidden_size / num_attention_heads");
 }
 
-// A window that holds every position has no effect.
+// Refuses a sliding window, unless it holds every position and so has no effect.
 void need_no_window(TheirConfig& theirs, const ModelConfig& model) {
   if (theirs.has("sliding_window") && theirs.count("sliding_window") < model.max_position_embeddings)
     theirs.refuse("sliding_window", theirs.value("sliding_window"),

@@ -43,7 +43,7 @@ void MergeTable::encode_word(std::string_view word, std::vector<int32_t>& ids) c
   encode_long(word, ids);
 }
 
-// For words, a linear search for the lowest rank is faster than a queue, and it vectorises.
+// Finds the lowest rank by linear search, which is faster than a queue on words, and vectorises.
 void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t n = word.size();

@@ -142,8 +142,8 @@ void MpiCommunicator::wait(Ticket ticket) {
   for (progress(); !pieces_.empty() && pieces_.front().ticket <= ticket; progress()) sched_yield();
 }
 
-// Every rank starts the first stages in the order of pieces_, and the gathers in that order too. The two kinds may
-// interleave differently on each rank.
+// Moves every piece on as far as possible without waiting. Every rank starts the first stages in the order of pieces_,
+// and the gathers in that order too. The two kinds may interleave differently on each rank.
 void MpiCommunicator::progress() {
   bool all_begun = true, all_gathering = true;  // for all earlier pieces
   for (Piece& piece : pieces_) {
@@ -186,7 +186,7 @@ void MpiCommunicator::begin(Piece& piece) {
   piece.stage = Stage::first;
 }
 
-// MPI counts elements, or lines of 64 bytes if the number of elements exceeds an int.
+// Chooses what MPI counts: elements, or lines of 64 bytes if the number of elements exceeds an int.
 void MpiCommunicator::choose_unit(Piece& piece) {
   const int64_t element = dtype_bytes(piece.dtype);
   piece.at.resize(piece.counts.size());
