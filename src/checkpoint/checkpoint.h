@@ -2,7 +2,7 @@
 // Checkpoints: what a run needs to continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
-//   average.safetensors    with train.weight_ema: the same rows, parameters with the values of their moving average
+//   average.safetensors    with train.weight_ema: the same rows, with the moving averages of the parameters
 //   optimizer.safetensors  the moments, named "m." or "v." and the row's name; rows that follow Muon have no "v."
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 //   tokenizer.json, ...    the tokenizer's files of an imported model; a run keeps them in its own folder

@@ -56,7 +56,7 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
 void discard(const fs::path& folder) {
   const HeldFolder unread(folder, HeldFolder::Use::remove);
   if (!unread.held()) return;
-  std::error_code ignored;  // as said above
+  std::error_code ignored;  // see above
   fs::path doomed = folder;
   if (folder.extension() != kUnfinished) {
     doomed += kUnfinished;

@@ -65,7 +65,7 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
     agree(world, [&] {  // on all ranks: the next collective needs every one of them
       if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
       if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
-      // The run's numbers are finite after all, so it may continue from its checkpoint.
+      // The step's numbers are finite this time, so the run may continue from its checkpoint.
       if (part.name == StepPart::update)
         throw Failure(
             text("the loss or the gradient was not finite at step ", step + 1,

@@ -1,5 +1,5 @@
 #pragma once
-// Finds runs in the folders that hold several, such as those of gptmoe compare: FOLDER/ARM/seed_1,
+// Finds runs in folders of several runs, such as those that gptmoe compare makes: FOLDER/ARM/seed_1,
 // FOLDER/CONFIG/learning_rate=1e-3/seed_1.
 #include <filesystem>
 #include <functional>

@@ -41,7 +41,7 @@ class WatchedRun {
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
   // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
-  // if no process trains the run and it has not ended. An error in reading becomes problem().
+  // if the run has not ended and no process trains it. An error in reading becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }
