@@ -49,8 +49,8 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// Sets environment variables for mpirun. With these settings, it starts the requested number of ranks, not bound to
-// cores, even as root. It prints no messages of its own, and it ends ranks without a delay. The user's settings take
+// Sets environment variables for mpirun. With these settings, mpirun starts the requested number of ranks, not bound to
+// cores, even as root. It prints no messages of its own, and ends ranks without a delay. The user's settings take
 // precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes

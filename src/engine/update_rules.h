@@ -17,9 +17,9 @@ struct UpdateRule {
 };
 
 // The rules of the table's rows, in order. With optimizer.type "muon", the hidden matrices follow Muon: the rows of
-// attention and feed-forward layers, whose names end in "_proj.weight". Every other row follows AdamW. Rows with
-// `weight_decay` set decay by optimizer.weight_decay, and the others do not. A group changes the rows whose names match
-// its pattern, unless an earlier group matches them too.
+// attention and feed-forward layers, whose names end in "_proj.weight". Every other row follows AdamW. Rows whose
+// `weight_decay` is true decay by optimizer.weight_decay, and the others do not. A group changes the rows whose names
+// match its pattern, unless an earlier group matches them too.
 // Throws KeyError, whose message calls the config `file`, if a group applies to no row or assigns Muon to a row that is
 // not a matrix.
 std::vector<UpdateRule> update_rules(const OptimizerConfig& config, const ParamTable& params,

@@ -7,7 +7,7 @@ namespace gptmoe {
 
 class WeightAverage {
  public:
-  // `decay` 0: there is no average, and no function does anything.
+  // With `decay` 0 there is no average, and the functions do nothing.
   explicit WeightAverage(double decay) : decay_(decay) {}
 
   // Allocates the average of this rank's elements, in stat. allocate() may run again after commit().

@@ -40,7 +40,8 @@ struct ImportPlan {
   std::vector<std::string> unknown;  // tensors of the folder that the family does not name
   std::vector<std::string> zeros;    // tensors of the folder that must be zero (Family::zeros)
 };
-// Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided.
+// Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided into
+// them.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
 // Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the file and its tensor
 // if an element is infinite or not a number.
