@@ -9,9 +9,9 @@
 // A row of the ParamTable is a matrix of its own, also where a layer reads several rows as one tensor (queries, keys
 // and values; gates and ups). Neighbouring rows of one shape, such as all experts' gates and ups, are updated together.
 //
-// With a sharded optimizer (ZeRO stage 1), a rank holds a part of the momentum, which may end within a matrix. The
-// ranks gather the u of a layer. Each rank then computes every matrix that contains elements of its part, and updates
-// these elements.
+// With a sharded optimizer (ZeRO stages 1 and 2), a rank holds a part of the momentum, which may end within a matrix.
+// The ranks gather the u of a layer. Each rank then computes every matrix that contains elements of its part, and
+// updates these elements.
 #include <vector>
 
 #include "engine/update_rules.h"

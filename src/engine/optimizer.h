@@ -1,6 +1,6 @@
 #pragma once
 // The optimizer over a ParamTable: clipping by the global norm, then AdamW (Loshchilov & Hutter 2019) or Muon for each
-// row, as update_rules() say.
+// row, as update_rules() says.
 #include "config/config.h"
 #include "engine/muon.h"
 #include "engine/update_rules.h"

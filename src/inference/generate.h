@@ -21,7 +21,7 @@ void generate(TextCache& cache, std::vector<int32_t> tokens, int64_t count, cons
 struct ContinueOptions {
   int64_t tokens = 200;  // at most
   SamplingOptions sampling = {};
-  std::vector<std::string> stops = {};  // not empty
+  std::vector<std::string> stops = {};  // none of them empty
 };
 
 // Why a text ended.

@@ -9,7 +9,7 @@ namespace gptmoe {
 // tokens. It is always valid UTF-8: bytes that are not part of a character become U+FFFD.
 class TextStream {
  public:
-  // No stop string is empty.
+  // No stop string may be empty.
   explicit TextStream(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   // Adds a token's bytes. Returns true if the text now holds a stop string. The text ends before the stop string that
