@@ -24,8 +24,8 @@ struct EvalResult {
   std::vector<std::pair<std::string, double>> loss_by_text;  // empty if there is one text, without a name
 };
 
-// Fills a micro-batch with the loader's windows from `first` to `last`; repeats window `last` if there is room for
-// more.
+// Fills a micro-batch with the loader's windows from `first` on. If it has room for windows after `last`, repeats
+// `last`.
 void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last);
 
 // The number of windows that evaluate() takes.

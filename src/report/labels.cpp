@@ -64,8 +64,8 @@ Parts without_beginning(Parts names, const std::string& separators, bool numbers
   return names;
 }
 
-// Removes the beginning and the end that all names of one level share. `settings`: the names are settings. `alone`:
-// nothing else remains of the paths, so settings stay whole.
+// Removes the beginning and the end that all names of one level share. If the names are settings (`settings`), removes
+// only a shared "KEY="; if nothing else remains of the paths (`alone`), keeps it.
 Parts stripped(Parts names, bool settings, bool alone) {
   if (settings && alone) return names;
   if (settings) {
