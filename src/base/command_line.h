@@ -14,8 +14,8 @@ void add_help_command(CLI::App& app, const std::string& program);
 
 // What is wrong with the command line of `program`, and which help to read, in one line. `error` is what app.parse()
 // threw. Arguments left over keep their order, and the nearest known option or subcommand is named: "unexpected
-// arguments: b.json --ot c (did you mean --out?); see gptmoe train --help". An unknown option is named before one that
-// is missing.
+// arguments: b.json --ot c (did you mean --out?); see gptmoe train --help". If an option is unknown and a required one
+// is missing, the line is about the unknown one.
 std::string describe(const CLI::App& app, const std::string& program, const CLI::ParseError& error);
 
 }  // namespace gptmoe

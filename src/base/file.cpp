@@ -195,7 +195,7 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 void sync_directory(const std::filesystem::path& directory) {
   const Descriptor fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd && errno == EACCES) return;  // a folder that this user may write but not read cannot be flushed
-  if (fd && (fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // nor can those of some systems
+  if (fd && (fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // some systems cannot flush folders
   throw Failure(text(directory.string(), ": cannot flush to disk: ", reason()));
 }
 

@@ -7,8 +7,8 @@ namespace gptmoe {
 // opened.
 void occupy_standard_streams();
 
-// Makes writing to a pipe whose reader has gone an error of that write, as for any other file. Otherwise SIGPIPE would
-// end the program in the middle of its work. Programs that this one starts inherit it.
+// Lets a write to a pipe fail with an error when the pipe's reader has gone. Otherwise SIGPIPE would end the program in
+// the middle of its work. Programs that this one starts inherit the setting.
 void ignore_closed_pipes();
 
 }  // namespace gptmoe

@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// read_run() for commands that report on a run: compares its files with its latest checkpoint, if it has one. Rows that
-// the checkpoint covers and that are missing are among the run's problems, and so is a checkpoint that cannot be read.
+// read_run() for commands that report on a run: compares its files with its latest checkpoint, if it has one. The run's
+// problems then include missing rows that the checkpoint covers, and a checkpoint that cannot be read.
 // Throws UserError as read_run() and require_unedited_config() (train/run_directory.h) do.
 RunLog read_checked_run(const std::filesystem::path& dir);
 

@@ -13,7 +13,7 @@ struct TaskArguments {
   PromptOptions prompt;
   int64_t limit = 0;  // 0: all examples
 
-  // Adds the options to `command`, where they exclude the options that choose texts to score.
+  // Adds the options to `command`. They exclude `of_texts`, the options that choose texts to score.
   void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts);
 };
 

@@ -17,8 +17,8 @@ struct FollowTimes {
 
 // Calls write() repeatedly while training(), which returns the number of runs in training, is above zero, and for a
 // while after that. A UserError of either function is passed on if nothing has been written yet and no run trains.
-// Later ones are shown on a terminal, since runs may start or be removed at any moment. Returns the signal that ended
-// it, or 0.
+// Any other UserError is shown on a terminal, since runs may start or be removed at any moment. Returns the signal that
+// ended it, or 0.
 int follow_runs(const std::function<int64_t()>& training, const std::function<void()>& write, const FollowTimes& times,
                 const StopSignal& stop);
 

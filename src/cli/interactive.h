@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// Prints a part of a text to standard output, which shows it at once. An error is left for the program's end to report.
+// Prints a part of a text to standard output, which shows it at once. It reports no error; the end of the program does.
 void print_at_once(const std::string& part);
 
 // From now on, SIGINT ends the program with exit code 130.

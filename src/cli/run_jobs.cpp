@@ -68,8 +68,8 @@ std::string figures_text(const WatchedRun& run) {
   return words;
 }
 
-// Reads what the run has written, if it has begun. If the system cannot tell, the run keeps the reason as its problem:
-// the process that trains it may well continue.
+// Reads what the run has written, if it has begun. Files that cannot be read become run.problem() and no error, since
+// the process that trains the run may still continue.
 void look_at(WatchedRun& run) {
   bool begun = true;
   try {

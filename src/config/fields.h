@@ -22,7 +22,7 @@ struct Field {
   const char* sentence;             // what it means, in plain English
   bool required = false;            // no default
   const char* otherwise = nullptr;  // the default in words, if it follows from other keys
-  const char* word = nullptr;       // a string that may stand in a number's place; the value is then 0
+  const char* word = nullptr;       // a string that is allowed instead of a number; the value is then 0
 };
 
 class Fields {
@@ -85,7 +85,7 @@ class Fields {
   virtual void visit(const Field& field, double& value, const Numbers& range) = 0;
   virtual void visit(const Field& field, std::string& value, const Words& words) = 0;
   virtual void visit(const Field& field, bool& value) = 0;
-  // No router has such keys.
+  // Routers have no keys of these two types.
   virtual void visit(const Field& /*field*/, DataSources& /*value*/) {}
   virtual void visit(const Field& /*field*/, ParamGroups& /*value*/) {}
   virtual void visit_section(const char* key, const std::function<void(Fields&)>& fields) = 0;

@@ -57,7 +57,8 @@ void BatchLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) 
   }
 }
 
-// Every source earns its share of a window; the one that is due most has to pay a whole one. The first one wins a tie.
+// Adds each source's share of a window to what the source is due. The source that is due most gives the window and is
+// then due one less. The first source wins a tie.
 size_t BatchLoader::next_source() {
   if (sources_.size() == 1) return 0;
   size_t most = 0;

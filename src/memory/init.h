@@ -16,7 +16,7 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// The elements of a row from `first` on, as many as `elements` has. A row may have several copies in different dtypes.
+// A part of a row, which begins at the row's element `first`. A row may have several copies in different dtypes.
 struct RowPart {
   Tensor elements;  // rank 1
   int64_t first = 0;

@@ -28,7 +28,7 @@ class Partition {
     return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
   }
 
-  // The pieces, and parts of pieces, that `other` has too, without gaps.
+  // The elements that `other` has too. Their pieces are contiguous in the new partition's own storage.
   Partition common_with(const Partition& other) const {
     Partition common;
     for (const Piece& piece : pieces_)
