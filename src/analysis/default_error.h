@@ -4,7 +4,8 @@
 
 namespace gptmoe {
 
-// Means over the tokens that chose an expert, or over those that did not; kUnknown if there are no such tokens.
+// Means over the tokens x that chose an expert, or over those that did not; kUnknown if there are no such tokens.
+// E_i(x) is the output of expert i, and D_i its default vector.
 struct ErrorMeans {
   Table error;  // [MoE layer][expert] |E_i(x) - D_i|
   Table size;   // [MoE layer][expert] |E_i(x)|

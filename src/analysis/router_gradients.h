@@ -39,9 +39,10 @@ class SimilaritySeries {
   std::map<std::tuple<Scope, Method, int64_t>, std::vector<Values>> values_;
 };
 
-// Measures Scope::router in backward passes of the dense router. A method knows dL/dp_i = <dy, E_i(x)> for a token's
-// chosen experts. For the others it takes 0 (TopK) or computes <dy, D_i> with the default vector (Default). The
-// backward of the softmax and of the linear layer follows as usual.
+// Measures Scope::router in backward passes of the dense router. The gradient of expert i's probability is
+// dL/dp_i = <dy, E_i(x)>, where E_i(x) is the expert's output for the token x. Both methods use it for the experts that
+// the token chose. For the others, TopK uses 0, and Default uses <dy, D_i> with the default vector D_i. The backward of
+// the softmax and of the linear layer follows as usual.
 class RouterScope : public MoeObserver {
  public:
   // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum.

@@ -9,7 +9,7 @@ namespace gptmoe {
 
 struct CgroupLimits {
   double cores = std::numeric_limits<double>::infinity();     // CPU seconds per second
-  int64_t free_memory = std::numeric_limits<int64_t>::max();  // bytes, with file pages that can be dropped
+  int64_t free_memory = std::numeric_limits<int64_t>::max();  // bytes, including file pages that can be dropped
 };
 
 // The tightest limits of the process's groups and of the groups that hold them; no limit where the system reports none.

@@ -33,7 +33,7 @@ struct BugError : std::logic_error {
   using std::logic_error::logic_error;
 };
 
-// A stream for text. It throws if there is no memory for the text; by itself, a stream would drop the rest in silence.
+// A stream for text. It throws if there is no memory for the text; an ordinary stream would silently drop the rest.
 inline std::ostringstream text_stream() {
   std::ostringstream out;
   out.exceptions(std::ios::badbit);

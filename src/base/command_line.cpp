@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// The help of `app`, or of its subcommand `name`, which must be one.
+// The help of `app` if `name` is empty, else of its subcommand `name`, which must exist.
 std::string help_of(const CLI::App& app, const std::string& name) {
   const CLI::App* command = name.empty() ? &app : app.get_subcommand(name);
   return app.get_formatter()->make_help(command, name.empty() ? app.get_name() : app.get_name() + " " + name,
@@ -23,8 +23,8 @@ std::string unknown_command(const CLI::App& app, const std::string& program, con
               "see ", program, " --help");
 }
 
-// Lists the unexpected arguments, and suggests the known option that is nearest to the first option among them, unless
-// that option is known itself ("-- --out").
+// Lists the arguments left over. Also names the known option nearest to the first option among them, unless that option
+// is itself known ("-- --out").
 std::string unexpected_arguments(const std::vector<std::string>& left, const CLI::App& command) {
   std::string all = left.size() == 1 ? "unexpected argument:" : "unexpected arguments:";
   for (const std::string& argument : left) all += " " + argument;

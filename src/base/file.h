@@ -88,10 +88,10 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 // Flushes renames and new entries in `directory` to disk. Throws Failure naming it and the system's reason. Does
 // nothing where the system cannot flush a folder.
 void sync_directory(const std::filesystem::path& directory);
-// The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
-// Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the pattern and
-// the system's reason if the system cannot look there, for example if it cannot read a folder whose entries the pattern
-// needs.
+// The files that match a shell pattern, sorted by name. If a file's name is the pattern itself, that file is the only
+// match. Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the
+// pattern and the system's reason if the system cannot look there, for example if it cannot read a folder whose entries
+// the pattern needs.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

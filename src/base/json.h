@@ -1,8 +1,8 @@
 #pragma once
 // nlohmann/json. Include this header in place of nlohmann/json.hpp. Start a value with object() or array() before you
-// add to it: if the library turns null into one of them and an allocation fails, the value's destructor crashes.
-// Sources that are compiled without optimisation do not compile its classes again: they are in json.cpp. In optimised
-// sources the compiler may inline them.
+// add to it: if the library turns null into an object or array and an allocation then fails, it leaves a value whose
+// destructor crashes. Sources that are compiled without optimisation do not compile the library's classes again, since
+// json.cpp has them. In optimised sources the compiler may inline them.
 #include <nlohmann/json.hpp>
 
 #ifndef __OPTIMIZE__

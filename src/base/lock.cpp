@@ -25,8 +25,8 @@ constexpr auto kBetweenTries = std::chrono::milliseconds(5);
 
 std::string reason() { return std::strerror(errno); }
 
-// The holder of a flock() on this file: "another process (4711)", or "another process" if the system does not know its
-// number, as for processes of other machines.
+// "another process (4711)": the holder of a flock() on this file, with its number if the system knows it. The
+// system does not know processes of other machines.
 std::string holder_of(int fd) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return "another process";
@@ -69,7 +69,7 @@ FolderLock::FolderLock(const fs::path& folder, const std::string& doing) {
 
 bool folder_locked(const fs::path& folder) {
   const Descriptor fd = open_folder(folder);
-  // Where the file system has no locks, no FolderLock can live.
+  // If the file system has no locks, flock() fails for another reason, and no FolderLock exists.
   return flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 

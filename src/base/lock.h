@@ -9,8 +9,8 @@
 
 namespace gptmoe {
 
-// The lock of a folder that a process fills: a run, a comparison, the shards of a job. While it lives, no other process
-// can lock the folder. The system releases it when the process ends. Take it before the first write.
+// The lock of a folder that a process fills: a run, a comparison, the shards of a job. While it exists, no other
+// process can lock the folder. The system releases it when the process ends. Take it before the first write.
 class FolderLock {
  public:
   // Locks an existing folder and removes what killed writers left in it (base/unfinished.h). `doing` says what the
@@ -24,7 +24,7 @@ class FolderLock {
   Descriptor fd_;
 };
 
-// Whether a FolderLock of the folder lives, in this process or another one. Throws UserError naming the folder if it
+// Whether a FolderLock of the folder exists, in this process or another one. Throws UserError naming the folder if it
 // cannot be opened.
 bool folder_locked(const std::filesystem::path& folder);
 

@@ -17,14 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Keeps a folder that another process has locked, since that process may write to it next.
+// Keeps an empty folder that another process has locked, since that process may be about to write there.
 void remove_if_unused(const fs::path& folder) {
   const Descriptor fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd || (flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)) return;
   rmdir(folder.c_str());  // fails if the folder is not empty
 }
 
-// Whether nothing is at the path. If the system cannot look there, create_directory() reports it.
+// Whether nothing is at the path. False if the system cannot tell; make() then reports the reason.
 bool is_missing(const fs::path& path) {
   std::error_code error;
   return !path.empty() && fs::status(path, error).type() == fs::file_type::not_found;

@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int kMostThreads = 1024;      // or as many as there are cores
+constexpr int kMostThreads = 1024;      // or usable_cores(), if that is more
 constexpr rlim_t kLeastStackKib = 256;  // the program has been seen to crash at 32 and to run at 64
 constexpr rlim_t kUsualStackKib = 8192;
 

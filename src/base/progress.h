@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The name of an environment variable, for a process that cannot see the terminal behind standard error itself. The
-// variable holds that terminal's width, or 0 if there is no terminal.
+// The name of an environment variable that holds the width of the terminal behind standard error, or 0 if there is no
+// terminal. It is for processes that cannot see that terminal themselves.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
 struct TerminalSize {

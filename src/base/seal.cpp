@@ -13,13 +13,13 @@ namespace {
 
 constexpr size_t kDigits = 16;
 
-// The text between the object's opening brace and its first key: nothing, or a newline and spaces.
+// The text between the object's opening brace and its first key: empty, or a newline and spaces.
 std::string_view gap_of(std::string_view object) {
   const size_t key = object.find_first_not_of(" \n", 1);
   return key == std::string_view::npos ? std::string_view() : object.substr(1, key - 1);
 }
 
-// The text before the digits of a seal, and the text after them.
+// The text before and after the digits of a seal.
 std::string head(std::string_view gap) { return text(",", gap, "\"checksum\":", gap.empty() ? "" : " ", "\""); }
 std::string_view tail(std::string_view gap) { return gap.empty() ? "\"}\n" : "\"\n}\n"; }
 
@@ -27,9 +27,9 @@ std::string with_seal(std::string_view body, std::string_view gap) {
   return text(body, head(gap), checksum_text(checksum_of(body)), tail(gap));
 }
 
-// The fewest bytes to change, add and remove that turn `a` into `b`.
+// The smallest number of changes, additions and removals of bytes that turn `a` into `b`.
 size_t edits(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);  // of the bytes of `a` so far, to each beginning of `b`
+  std::vector<size_t> row(b.size() + 1);  // from the bytes of `a` so far to each beginning of `b`
   std::iota(row.begin(), row.end(), size_t{0});
   for (size_t i = 0; i < a.size(); ++i) {
     size_t diagonal = std::exchange(row[0], i + 1);

@@ -7,14 +7,14 @@
 
 namespace gptmoe {
 
-// Progress of a job that is usually too short to show any: its line appears after some seconds.
+// Progress of a job that is usually too short to show any: its line appears after `quiet_seconds`.
 class SlowJob {
  public:
   // `what` names the job in a few words; `total` is the number of its parts.
   SlowJob(std::string what, int64_t total, double quiet_seconds = 1)
       : what_(std::move(what)), total_(total), quiet_seconds_(quiet_seconds) {}
 
-  // Call this when another part is done. It shows "WHAT  41 %, 3:05 left".
+  // Counts one more part as done and shows "WHAT  41 %, 3:05 left".
   void advance() {
     ++done_;
     if (line_.live() && clock_.seconds() >= quiet_seconds_) line_.show(what_ + "  " + clock_.state(done_, total_));

@@ -7,8 +7,8 @@ namespace gptmoe {
 // before any file is opened.
 void occupy_standard_streams();
 
-// Ignores SIGPIPE: a write to a pipe without a reader then fails with an error, as with any other file. Otherwise the
-// signal would end the program in the middle of its work. Programs that this one starts inherit the setting.
+// Lets a write to a pipe fail with an error when the pipe's reader has gone. Otherwise SIGPIPE would end the program in
+// the middle of its work. Programs that this one starts inherit the setting.
 void ignore_closed_pipes();
 
 }  // namespace gptmoe

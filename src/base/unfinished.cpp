@@ -45,7 +45,7 @@ void remove_if_left(const fs::path& path) {
   fs::remove_all(path, ignored);
 }
 
-// Removes the leftovers for the path with the name `of`, or for all paths if `of` is empty.
+// Removes the leftovers of the path whose name is `of`; of all paths in the folder if `of` is empty.
 void remove_leftovers(const fs::path& folder, const std::string& of) {
   std::error_code ignored;  // as above; a folder that cannot be read is reported by whoever needs what it holds
   std::vector<fs::path> left;

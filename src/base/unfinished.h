@@ -1,7 +1,7 @@
 #pragma once
 // Files and folders that are being written have a temporary name, PATH.gptmoe-tmp-PID-NUMBER, and are renamed when
-// complete. Their writer holds a lock on them. So two writers never share one, and a leftover of a killed writer can be
-// recognised, since nobody holds its lock.
+// complete. Their writer holds a lock on them. So two writers never share one, and the lock distinguishes what a
+// process is still writing from what a killed writer left.
 #include <filesystem>
 #include <string>
 

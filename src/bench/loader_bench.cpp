@@ -44,11 +44,11 @@ class MadeUpShards {
   std::filesystem::path folder_;
 };
 
-// The config of the data to load; only the sections "data" and "train" and the vocabulary count.
+// The config of the data to load; only the sections "data" and "train" and the vocabulary size matter.
 Config config_of(const LoaderBenchOptions& options) {
   if (options.data.ends_with(".json")) return load_config(options.data);
   Config config;
-  config.model.vocab_size = int64_t{1} << 31;  // any
+  config.model.vocab_size = int64_t{1} << 31;  // accepts every token id
   if (!options.data.empty()) config.data.train = {{options.data}};
   config.train.sequence_length = options.sequence_length;
   config.train.micro_batch_size = options.batch;

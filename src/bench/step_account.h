@@ -1,7 +1,7 @@
 #pragma once
-// A complete breakdown of a step's time. It comes from steps that are run op by op. It consists of every op's time and
-// the rest: the host's work, including the timing, and a device's idle time. It also says how much longer these steps
-// took than ordinary steps.
+// A complete breakdown of a step's time, measured in steps that are run op by op. It lists the time of every op. The
+// remaining time is the host's work, including the timing, and the device's idle time. The breakdown also says how much
+// longer these steps took than ordinary steps.
 #include "bench/output.h"
 #include "bench/step_run.h"
 

@@ -34,7 +34,7 @@ constexpr const char* kConfigFile = "config.json";
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
 
-// The files of a checkpoint that `tensors` is written to or read from.
+// Files of a checkpoint: the name of each and its rows.
 template <typename Rows>
 using Files = std::vector<std::pair<std::string, Rows>>;
 
@@ -60,7 +60,7 @@ Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
   return files;
 }
 
-// The keys are in alphabetical order.
+// The sealed text of state.json, with its keys in alphabetical order.
 std::string state_text(const StateFile& file) { return sealed(json(record_json(file)).dump(2)); }
 
 // A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
@@ -75,12 +75,13 @@ std::string refusal_text() {
 
 // ---- Loading errors ----------------------------------------------------------------------------------------------
 
-// A file of a checkpoint is missing or damaged. Any other error says that it cannot be read: it may well be intact.
+// The error for a missing or damaged file of a checkpoint. Any other error says that the file cannot be read; it may
+// still be intact.
 struct Damage : UserError {
   using UserError::UserError;
 };
 
-// The result of `read`. What to do about damage is appended to the error.
+// Returns read(). If that throws Damage, throws a UserError with the remedy appended.
 template <typename Read>
 auto with_damage_remedy(const fs::path& checkpoint_dir, Read read) {
   try {
@@ -111,7 +112,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// The checksum that state.json has for a file of the checkpoint.
+// The checksum of a file of the checkpoint according to state.json. Throws UserError if the file was not saved.
 const std::string& checksum_in(const StateFile& state, const fs::path& path) {
   const auto saved = std::find_if(state.files.begin(), state.files.end(),
                                   [name = path.filename().string()](auto& file) { return file.first == name; });
@@ -121,11 +122,11 @@ const std::string& checksum_in(const StateFile& state, const fs::path& path) {
   return saved->second;
 }
 
-// Calls `open_files` again if the run replaces the checkpoint meanwhile, so that the opened files are of one
-// checkpoint.
+// Returns open_files(). Calls it again if the run replaced the checkpoint during the call, so that all opened files
+// belong to one checkpoint.
 template <typename OpenFiles>
 auto open_together(const fs::path& checkpoint_dir, OpenFiles open_files) {
-  constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time than it takes to open its files
+  constexpr int kAttempts = 100;  // saving a checkpoint takes far longer than opening its files
   for (int attempt = 1;; ++attempt) {
     const Descriptor folder(open(checkpoint_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const auto replaced = [&] {
@@ -149,7 +150,7 @@ struct OpenCheckpoint {
   std::vector<FileReader> files;
 };
 
-// Opens state.json and these files, or without `names` all files that state.json lists.
+// Opens state.json and the files `names`; without `names`, all files that state.json lists.
 OpenCheckpoint open_checkpoint(const fs::path& checkpoint_dir, std::optional<std::vector<std::string>> names = {}) {
   return open_together(checkpoint_dir, [&] {
     OpenCheckpoint opened{read_state_file(checkpoint_dir), {}};
@@ -176,11 +177,11 @@ void require_intact(const fs::path& checkpoint_dir) {
   for (const FileReader& file : opened.files) require_whole(file, opened.state, nullptr);
 }
 
-// The name of the file that has these weights. Throws UserError if the checkpoint has no average.
+// The name of the file that holds `weights`. Throws UserError if the checkpoint has no average.
 const char* file_with(const fs::path& checkpoint_dir, const StateFile& state, Weights weights) {
   if (weights == Weights::last) return kModelFile;
   if (std::none_of(state.files.begin(), state.files.end(), [](auto& file) { return file.first == kAverageFile; }))
-    user_error(checkpoint_dir.string(), ": has no average of the weights, which only runs with train.weight_ema keep; ",
+    user_error(checkpoint_dir.string(), ": has no average of the weights (only runs with train.weight_ema keep one); ",
                "use the last weights, without --weight-ema");
   return kAverageFile;
 }
@@ -203,7 +204,7 @@ void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>&
       user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model does not have it", kRemedy);
 }
 
-// `others`: the names and contents of files that are not tensors.
+// `others`: the names and contents of the files without tensors.
 void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>& files, Files<std::string> others,
                  const CheckpointState& state) {
   StateFile record{state, kFormatVersion, {}};
@@ -227,7 +228,7 @@ void write_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTen
   checkpoint.commit();
 }
 
-// Copies a file into a folder, flushed.
+// Copies a file into a folder and flushes the copy to disk.
 void add_copy(const FileReader& source, const fs::path& folder) {
   constexpr int64_t kPartBytes = 1 << 20;
   AtomicFile copy(folder / source.path().filename());
@@ -401,7 +402,7 @@ std::string model_checksum(const fs::path& checkpoint_dir) {
 SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
                               Weights weights) {
   ModelFile file = open_model(checkpoint_dir, nullptr, weights);
-  std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes count
+  std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes are used
   for (const ParamRow& row : params.rows())
     expected.push_back({row.name, row.sizes, {{Tensor(nullptr, DType::f32, {row.count}), 0}}});
   for (const StateRow& row : state.rows())

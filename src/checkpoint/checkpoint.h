@@ -2,10 +2,10 @@
 // Checkpoints: what a run needs to continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
-//   average.safetensors    with train.weight_ema: the same rows, parameters with the values of their moving average
-//   optimizer.safetensors  the moments: "m." and "v." before the name of the row; rows that follow Muon have no "v."
+//   average.safetensors    with train.weight_ema: the same rows, with the moving averages of the parameters
+//   optimizer.safetensors  the moments, named "m." or "v." and the row's name; rows that follow Muon have no "v."
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
-//   tokenizer.json, ...    the tokenizer's files, if the model was imported with one; a run keeps its own in its folder
+//   tokenizer.json, ...    the tokenizer's files of an imported model; a run keeps them in its own folder
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
 #include <cstdint>
 #include <filesystem>
@@ -30,26 +30,27 @@ inline constexpr const char* kCheckpointModelType = "gptmoe_checkpoint";  // mod
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;                     // one-dimensional; both absent: model only
+  Tensor m, v;                     // one-dimensional; both absent if only the model is saved or loaded
   Memory& memory = host_memory();  // holds all these tensors
   // The elements that m and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
-  // The elements that have a v: whole rows. This rank holds the v of those in `held`, in their order.
+  // The elements that have a v; they form whole rows. This rank's v has those that are also in `held`, in the same
+  // order.
   Partition second_moments = params.whole();
   Tensor average = {};  // the weights' moving average, laid out like m; absent: none
 };
 
-// Every rank calls this; rank 0 writes. Writes step `step` and makes it the latest. Then removes leftovers of crashes
-// and all but the newest `keep` checkpoints up to this step (0: keeps all). Checkpoints of later steps, left over when
-// a run went back to an earlier step, stay. Throws Failure, naming path and reason, if the disk fails; earlier
-// checkpoints and LATEST then stay valid.
+// Saves a checkpoint of step `step` and makes it the latest. Collective; rank 0 writes. Then removes incomplete folders
+// of crashed saves, and all but the newest `keep` checkpoints up to this step (0: keeps all). Checkpoints of later
+// steps stay; they exist if the run went back to an earlier step. Throws Failure, naming path and reason, if the disk
+// fails; earlier checkpoints and LATEST then stay valid.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const CheckpointState& state, int64_t keep);
 
-// Writes a checkpoint that holds only a model into a folder, flushed: for models that come from elsewhere. `rows` are
-// the rows of its file, and `others` are more files of the checkpoint: their names and contents. Training cannot
-// continue from such a checkpoint, but can start from its weights. Throws Failure.
+// Writes a checkpoint that holds only a model into `folder` and flushes it to disk. `rows` are the rows of
+// model.safetensors; `others` are the names and contents of further files. A run cannot continue from this checkpoint,
+// but a new run can start from its weights. Throws Failure.
 void write_model_checkpoint(const std::filesystem::path& folder, const std::vector<TensorSource>& rows,
                             const CheckpointState& state,
                             const std::vector<std::pair<std::string, std::string>>& others = {});
@@ -64,7 +65,7 @@ void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::fil
 
 // Verifies the whole checkpoint.
 void verify_checkpoint(const std::filesystem::path& checkpoint_dir);
-// Verifies one file of a checkpoint, unless state.json does not list it.
+// Verifies one file of a checkpoint if state.json lists it.
 void verify_checkpoint_file(const std::filesystem::path& file);
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
@@ -73,14 +74,14 @@ int64_t saved_step(const std::filesystem::path& run_dir);
 // Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the
 // saved `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
-// Which weights of a checkpoint to read: the last ones, or their moving average. There is no average of the routers'
-// state, which is the last one in both cases.
+// Which weights of a checkpoint to read: the last ones, or their moving average. The routers' state has no average:
+// both choices read the last state.
 enum class Weights { last, average };
 // Loads only the model, for evaluation, generation and export. Throws UserError if the checkpoint has no average.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                            const StateTable& state, Memory& memory = host_memory(), Weights weights = Weights::last);
 
-// Adds the file's bytes to a checksum, with a tick of `world` after each part to show other ranks the progress.
+// Adds the file's bytes to a checksum. Calls world->tick() after each part, unless `world` is null.
 void add_to_checksum(Checksum& checksum, const FileReader& file, World* world);
 
 // A checkpoint's model, open for reading.
@@ -89,12 +90,13 @@ struct ModelFile {
   std::string checksum;
   SafetensorsFile tensors;
 };
+// Verifies the file that holds `weights` and opens it.
 ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr,
                      Weights weights = Weights::last);
-// The checksum of its model.safetensors; reads state.json alone.
+// The checksum of the checkpoint's model.safetensors; reads state.json alone.
 std::string model_checksum(const std::filesystem::path& checkpoint_dir);
-// Opens the file with these weights, after the checks of load_model(), for readers that need one row of a model at a
-// time. The tables need no memory; they describe an f32 model.
+// Opens the file that holds `weights`, after the checks of load_model(), so that the caller can read one row at a time.
+// The tables need no memory; they describe an f32 model.
 SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                               const StateTable& state, Weights weights = Weights::last);
 

@@ -36,7 +36,8 @@ int64_t step_of(const std::string& name, const std::string& suffix = "") {
   return name == step_name(step) + suffix ? step : -1;
 }
 
-// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
+// The complete checkpoints in a folder and their steps, by step. Before a step is saved again, its old folder is
+// renamed to *.old. If a crash leaves only that folder, it counts as the step's checkpoint.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   for (const fs::path& entry : folder_entries(folder)) {
@@ -49,12 +50,13 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
   return found;
 }
 
-// Removes a folder that nobody reads, so that a crash cannot leave part of it looking like a checkpoint. Ignores
-// failures, since one checkpoint too many must not end a run; the next save tries again.
+// Removes a folder unless a process is reading it. Renames it first, so that a crash cannot leave a part of it that
+// looks like a checkpoint. Ignores failures, since a folder that cannot be removed must not end a run; the next save
+// tries again.
 void discard(const fs::path& folder) {
   const HeldFolder unread(folder, HeldFolder::Use::remove);
   if (!unread.held()) return;
-  std::error_code ignored;  // as said above
+  std::error_code ignored;  // see above
   fs::path doomed = folder;
   if (folder.extension() != kUnfinished) {
     doomed += kUnfinished;
@@ -63,10 +65,10 @@ void discard(const fs::path& folder) {
   }
   std::error_code error;
   fs::remove_all(doomed, error);
-  if (error) fs::remove_all(doomed, ignored);  // after the last save of a run there is no next one
+  if (error) fs::remove_all(doomed, ignored);  // a second attempt, since no save follows a run's last one
 }
 
-// Removes a folder, or gives it an unfinished name if a process is reading it: a later save then removes it.
+// Removes a folder. If a process is reading it, renames it to an unfinished folder, which a later save removes.
 void move_away(const fs::path& folder) {
   discard(folder);
   if (!anything_at(folder)) return;
@@ -96,13 +98,13 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
 
 std::string latest_note(const fs::path& run_dir) {
   const std::optional<fs::path> latest = latest_checkpoint(run_dir);
-  if (!latest || latest->extension() == kReplaced) return "";  // a step that was being saved again
+  if (!latest || latest->extension() == kReplaced) return "";  // the step was being saved again
   std::vector<fs::path> all = list_checkpoints(run_dir);
   std::erase_if(all, [](const fs::path& path) { return path.extension() == kReplaced; });  // LATEST cannot name it
   if (all.empty() || step_of(all.back().filename()) <= step_of(latest->filename())) return "";
-  if (latest_checkpoint(run_dir) != latest) return "";  // its run has just saved one
+  if (latest_checkpoint(run_dir) != latest) return "";  // its run has just saved another one
   return text((latest->parent_path() / kLatestFile).string(), ": names ", latest->filename().string(), ", but ",
-              all.back().filename().string(), " is later; to use that one, write its name there");
+              all.back().filename().string(), " is later; to use the later one, write its name into this file");
 }
 
 fs::path resolve_checkpoint(const fs::path& path) {
@@ -124,7 +126,7 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   if (self.parent_path().filename() != kCheckpointsFolder) return "import or copy it again";
   const std::string name = self.filename().string();
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
-  std::string others;  // later than the one to use
+  std::string others;  // names the damaged checkpoints after the one to use
   try {
     const auto saved = checkpoints_in(self.parent_path());
     for (auto earlier = saved.rbegin(); earlier != saved.rend(); ++earlier) {
@@ -174,7 +176,8 @@ void remove_unfinished_checkpoints(const fs::path& run_dir) try {
       discard(entry);
   }
 } catch (const UserError&) {
-  // A folder that cannot be read is no reason to end the run: whoever needs a checkpoint in it reports that.
+  // A folder that cannot be read is no reason to end the run: a function that needs a checkpoint in it reports the
+  // error.
 }
 
 void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep) try {

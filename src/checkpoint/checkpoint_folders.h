@@ -2,9 +2,9 @@
 // The folders of a run's checkpoints:
 //   checkpoints/LATEST           the name of the folder to continue from
 //   checkpoints/step_NNNNNNNN    a checkpoint; it is complete if it holds state.json, which is written last
-// A checkpoint is written as step_NNNNNNNN.tmp, renamed, then named by LATEST: a crash at any moment leaves either the
-// complete old state or the complete new one. If a step is saved again, its old folder is called step_NNNNNNNN.old
-// until the new one is complete and nobody reads the old one.
+// A checkpoint is written as step_NNNNNNNN.tmp and renamed; then its name is written to LATEST. So a crash at any
+// moment leaves either the complete old state or the complete new one. If a step is saved again, its old folder is
+// called step_NNNNNNNN.old until the new one is complete and nobody reads the old one.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -13,24 +13,24 @@
 
 namespace gptmoe {
 
-// The functions that look into folders throw UserError, naming the path and the system's reason, if the system does not
-// let them. They also throw for a link to nothing, which does not count as a run without checkpoints.
+// The functions that read folders throw UserError, naming the path and the system's reason, if the system does not
+// allow it. They also throw it for a dangling link, which is not mistaken for a run without checkpoints.
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 // The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
-// One line that says that LATEST names a checkpoint although one of a later step is complete; empty if it does not.
+// If a complete checkpoint has a later step than the one that LATEST names, one line that says so; otherwise empty.
 std::string latest_note(const std::filesystem::path& run_dir);
 // `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
-// Whether the checkpoint is not there because its run is moving a new one into its place.
+// Whether the checkpoint is missing because its run is replacing it with a new one.
 bool is_being_replaced(const std::filesystem::path& checkpoint_dir);
 
-// What to do about damage in a checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004".
-// Reads earlier checkpoints whole, so that it names one that is intact. A checkpoint outside a run is an import or a
-// copy.
+// The remedy for a damaged checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004". Reads
+// the earlier checkpoints in full to find one that is intact. For a checkpoint outside of a run, the remedy is to
+// import or copy it again.
 std::string damage_remedy(const std::filesystem::path& checkpoint_dir);
 
 // A checkpoint's folder while it is being written. Its functions throw filesystem_error and UserError.
@@ -44,21 +44,21 @@ class NewCheckpoint {
   NewCheckpoint& operator=(const NewCheckpoint&) = delete;
 
   const std::filesystem::path& path() const { return unfinished_; }
-  // Renames it to RUN/checkpoints/step_NNNNNNNN, in place of an older checkpoint of this step, and makes it the latest.
-  // Its files must be on disk.
+  // Renames the folder to RUN/checkpoints/step_NNNNNNNN, replaces an older checkpoint of this step, and makes the new
+  // one the latest. The files must have been flushed to disk.
   void commit();
 
  private:
   std::filesystem::path final_, unfinished_;
 };
 
-// The following functions leave what is being read (checkpoint/held_checkpoint.h).
+// The following functions keep folders that a process is reading (checkpoint/held_checkpoint.h).
 
-// Removes what crashes left: folders that were being written, replaced or removed. Call it when no other process writes
-// to the run. What cannot be removed stays: the next call tries again.
+// Removes folders that were being written, replaced or removed when a process crashed. Call it when no other process
+// writes to the run. A folder that cannot be removed stays, and the next call tries again.
 void remove_unfinished_checkpoints(const std::filesystem::path& run_dir);
-// Does the same, and removes all but the newest `keep` checkpoints up to `step` (0: keeps all). Checkpoints of later
-// steps stay.
+// Calls remove_unfinished_checkpoints(), then removes all but the newest `keep` checkpoints up to `step` (0: keeps
+// all). Checkpoints of later steps stay.
 void remove_old_checkpoints(const std::filesystem::path& run_dir, int64_t step, int64_t keep);
 
 }  // namespace gptmoe

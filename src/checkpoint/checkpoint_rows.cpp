@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kMessageBytes = kHostPartBytes;  // sender and receiver cut a row in the same way
+constexpr int64_t kMessageBytes = kHostPartBytes;  // sender and receiver split a row into the same messages
 
 // A stretch of a row and the rank that provides it.
 struct Holding {
@@ -13,7 +13,8 @@ struct Holding {
   Partition::Piece piece;
 };
 
-// The stretches of a row in order. Each rank provides what its partition holds; rank 0 provides what all ranks hold.
+// The stretches of a row, in order. Each rank provides the elements of its partition; rank 0 provides those that all
+// ranks hold.
 std::vector<Holding> holdings_of(const CheckpointTensors& tensors, const ParamRow& row) {
   const int ranks = tensors.world ? tensors.world->size() : 1;
   std::vector<Holding> holdings;
@@ -50,8 +51,8 @@ void receive(World& world, int from, int64_t bytes, const TensorSource::Take& ta
 struct Moment {
   std::string prefix;
   Tensor storage;
-  Partition held;  // by this rank's `storage`
-  Partition all;   // that some rank holds: whole rows
+  Partition held;  // the elements in this rank's `storage`
+  Partition all;   // the elements that any rank holds; they form whole rows
 
   bool has(const ParamRow& row) const { return !all.within(row.offset, row.count).empty(); }
 };
@@ -61,7 +62,8 @@ std::vector<Moment> moments_of(const CheckpointTensors& tensors) {
           {"v.", tensors.v, tensors.held.common_with(tensors.second_moments), tensors.second_moments}};
 }
 
-// A row of `storage`, which holds the elements in `held`: whole pieces of the partition in `tensors`.
+// A row whose elements are in the `storage` of the ranks. This rank's `storage` has the elements in `held`, which are
+// whole pieces of tensors.held.
 TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
                           const Tensor& storage, const Partition& held) {
   return {name, storage.dtype(), row.sizes, [tensors, storage, held, &row](const TensorSource::Take& take) {

@@ -36,7 +36,7 @@ void visit_fields(Visitor& visitor, Record& source) {
   visitor.field("position", source.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
   visitor.field("due", source.due, "Sequences by which the source is behind its share.");
-  visitor.maybe("shuffle", source.shuffle, "Which of the run's shuffles the source has.");
+  visitor.maybe("shuffle", source.shuffle, "Number of the source's shuffle: it is added to the seed.");
   visitor.maybe("fingerprint", source.fingerprint, "Number, tokens and checksum of the source's shards.");
 }
 
@@ -45,7 +45,7 @@ void visit_fields(Visitor& visitor, Record& loader) {
   visitor.field("epoch", loader.epoch, "Completed passes over the training data.");
   visitor.field("position", loader.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", loader.windows, "Sequences in a pass; a different number means different data.");
-  visitor.maybe("sources", loader.sources, "Where the run is in each source, in their order.");
+  visitor.maybe("sources", loader.sources, "The run's position in each source, in the order of the sources.");
 }
 
 template <typename Visitor, Is<CheckpointState> Record>
@@ -53,7 +53,7 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("step", state.step, "Optimizer steps done.");
   visitor.field("tokens", state.tokens, "Training tokens seen.");
   visitor.field("seconds", state.seconds, "Time spent training so far, without evaluations and checkpoints.");
-  visitor.field("loader", state.loader, "Where the run is in its training data.");
+  visitor.field("loader", state.loader, "The run's position in its training data.");
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
   visitor.maybe("spikes", state.spikes,

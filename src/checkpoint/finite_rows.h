@@ -1,6 +1,5 @@
 #pragma once
-// Whether the numbers of a checkpoint are finite: checked on the device, before a checkpoint is written and after it is
-// read.
+// Checks on the device that the numbers of a checkpoint are finite, before it is written and after it is read.
 #include <string>
 
 #include "checkpoint/checkpoint.h"
@@ -8,14 +7,15 @@
 
 namespace gptmoe {
 
-// The first row of the checkpoint's files with an element that is infinite or not a number, under its name there; empty
-// if all elements are finite. Each rank checks the elements that it holds. `ops` run where the tensors are.
+// The name, as in the checkpoint's files, of the first row that has an infinite element or NaN; empty if all elements
+// are finite. Each rank checks the elements that it holds. `ops` must run on the device of the tensors.
 std::string first_nonfinite_row(Ops& ops, const CheckpointTensors& tensors);
 
-// Throws UserError naming the checkpoint, the row and the remedy if the tensors, read from there, are not all finite.
+// Throws UserError naming checkpoint, row and remedy if `tensors`, which were read from `checkpoint_dir`, have an
+// element that is not finite.
 void require_finite_rows(Ops& ops, const CheckpointTensors& tensors, const std::filesystem::path& checkpoint_dir);
 
-// load_model() into the memory of `ops`, and require_finite_rows().
+// Calls load_model() with the memory of `ops`, then require_finite_rows(). Returns the saved state.
 CheckpointState load_finite_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                                   const StateTable& state, Ops& ops, Weights weights = Weights::last);
 

@@ -13,7 +13,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time than it takes to hold one
+constexpr int kAttempts = 100;  // saving a checkpoint takes far longer than holding one
 
 // Holds the checkpoint that `find` finds.
 template <typename Find>
@@ -39,7 +39,7 @@ HeldFolder::HeldFolder(const std::filesystem::path& folder, Use use) {
   int failed = 0;
   do failed = flock(fd.get(), lock);
   while (failed && errno == EINTR);
-  const bool in_use = failed && errno == EWOULDBLOCK;  // any other error: there are no locks here
+  const bool in_use = failed && errno == EWOULDBLOCK;  // any other error: the file system has no locks
   gone_ = !in_use && !is_at(fd.get(), folder);
   if (!in_use && !gone_) fd_ = std::move(fd);
 }

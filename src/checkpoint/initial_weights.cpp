@@ -26,10 +26,10 @@ ExpertRow expert_row(const std::string& row) {
   return {row.substr(0, experts + 1), row.substr(end + 1)};
 }
 
-// Names that differ in numbers only.
+// Names that differ only in their numbers.
 struct NameGroup {
   std::string pattern;                              // "model.layers.*.mlp.gate.weight"
-  std::vector<std::pair<int64_t, int64_t>> ranges;  // of the numbers, in order
+  std::vector<std::pair<int64_t, int64_t>> ranges;  // lowest and highest value of each number
   int64_t count = 1;
 };
 
@@ -114,7 +114,7 @@ InitialWeights::InitialWeights(const TensorReader& from, const std::string& plac
   for (const std::string& name : tensors_.names())
     if (!used.contains(name)) left_over.push_back(name);
   if (used.size() == 1 && used.contains(""))
-    user_error(place, ": holds no tensor that the model has; its first one is \"",
+    user_error(place, ": holds no tensor that the model has; its first tensor is \"",
                left_over.empty() ? "" : left_over[0], "\"");
   missing_ = grouped(missing);
   left_over_ = grouped(left_over);
@@ -131,11 +131,10 @@ InitialWeights::Choice InitialWeights::choose(const std::string& row, DType dtyp
   try {
     tensors_.check(choice.tensor, choice.upcycled ? DType::f32 : dtype, sizes);
   } catch (const UserError& error) {
-    user_error(
-        error.what(),
-        choice.upcycled
-            ? "; an expert is as wide as the dense layer it is copied from: give model.moe_intermediate_size that width"
-            : "; train.init_from needs a model whose tensors of the same name have the same shape");
+    user_error(error.what(),
+               choice.upcycled ? "; an expert is as wide as the dense layer that it is copied from: set "
+                                 "model.moe_intermediate_size to that width"
+                               : "; train.init_from needs a model whose tensors of the same name have the same shape");
   }
   return choice;
 }

@@ -14,7 +14,7 @@ namespace gptmoe {
 struct Upcycling {
   double output_scale = 1;  // multiplies the experts' down projections
   double router_scale = 1;  // multiplies the standard deviation of the router's initial weights
-  double noise = 0;         // std of the noise on each copied tensor, as a share of its root mean square
+  double noise = 0;         // std of the noise on each copied tensor, as a share of the tensor's root mean square
   uint64_t seed = 0;        // of the noise and of the router's weights
 };
 
@@ -31,8 +31,8 @@ class InitialWeights {
 
   int64_t upcycled_rows() const { return upcycled_rows_; }
 
-  // Writes (=) the rows of initialised tables, whose memory is `memory`: the rows that have a tensor, and the router
-  // weights of upcycled layers.
+  // Writes (=) the rows that have a tensor, and the router weights of upcycled layers. The tables must be initialised,
+  // with their memory in `memory`.
   void load(const ParamTable& params, const StateTable& state, Memory& memory, const Upcycling& upcycling = {}) const;
 
   // Rows without a tensor, and tensors without a row. Names that differ only in their numbers are one entry with

@@ -54,7 +54,7 @@ std::vector<int64_t> sizes_of(const Tensor& tensor) {
   return sizes;
 }
 
-// Reads numbers of a header. Each is a count, so it is below 2^63 and not negative.
+// Appends the numbers of a JSON array to `out`. Returns false unless each is a whole number from 0 to 2^63 - 1.
 bool read_counts(const json& value, std::vector<int64_t>& out) {
   if (!value.is_array()) return false;
   for (const json& item : value) {
@@ -73,7 +73,7 @@ int64_t bytes_of(int64_t element_bytes, const std::vector<int64_t>& sizes) {
   return bytes;
 }
 
-// Elements in F32, BF16 or F16 as floats.
+// Returns elements in F32, BF16 or F16 as floats. `widened` holds the result unless they are F32.
 const float* as_floats(const Encoding& encoding, const void* elements, int64_t count, std::vector<float>& widened) {
   if (!encoding.widened) return static_cast<const float*>(elements);
   const auto* narrow = static_cast<const uint16_t*>(elements);
@@ -191,10 +191,10 @@ void SafetensorsFile::check_layout() const {
   int64_t expected = 0;
   for (const Entry& entry : entries_) {
     if (entry.end < entry.begin || entry.end > data_bytes_)
-      fail(entry.name, text("data_offsets [", entry.begin, ", ", entry.end, "] leave the ", data_bytes_,
-                            " bytes of data: the file is damaged or cut short"));
+      fail(entry.name, text("data_offsets [", entry.begin, ", ", entry.end, "] are not a range within the ",
+                            data_bytes_, " bytes of data: the file is damaged or cut short"));
     if (entry.begin != expected)
-      fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
+      fail(entry.name, text("data begins at ", entry.begin, ", but the tensor before it ends at ", expected));
     if (entry.end - entry.begin != bytes_of(entry.encoding->bytes, entry.sizes))
       fail(entry.name,
            text(entry.end - entry.begin, " bytes do not hold ", entry.encoding->name, " ", shape_text(entry.sizes)));

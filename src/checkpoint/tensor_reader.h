@@ -1,5 +1,5 @@
 #pragma once
-// The tensors of a model, whatever files hold them and whatever their names are there.
+// Reads the tensors of a model by our names, whatever the format of the files and the names in them.
 #include <string>
 #include <vector>
 
@@ -11,7 +11,7 @@ class TensorReader {
  public:
   virtual ~TensorReader() = default;
 
-  // In the order of the files.
+  // The names of all tensors, in the order of the files.
   virtual std::vector<std::string> names() const = 0;
   virtual bool holds(const std::string& name) const = 0;
   // Throws UserError naming the file and the tensor unless there is a tensor `name` of these sizes that read_part() can

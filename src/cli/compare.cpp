@@ -59,8 +59,7 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
   return all;
 }
 
-// Whether `given`, which names a run or one of its checkpoints, may stand for `stored`, a checkpoint of a run: it names
-// that run or that checkpoint.
+// Whether `given`, the path of a run or of a checkpoint, names the checkpoint `stored` or the run that holds it.
 bool is_start(const std::string& stored, const std::string& given) {
   const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
   if (stored == given || stored == absolute) return true;
@@ -69,7 +68,7 @@ bool is_start(const std::string& stored, const std::string& given) {
 }
 
 // The checkpoint to start from if train.init_from is `given`: the one that an existing run started from, or else the
-// one that is the latest now.
+// latest one.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
@@ -164,7 +163,7 @@ void remove_runs(const std::set<fs::path>& folders) {
   std::vector<std::unique_ptr<FolderLock>> locks;  // all of them before the first change
   for (const fs::path& folder : folders) locks.push_back(lock_run(folder));
   for (const fs::path& folder : folders) {
-    // Renamed first: what a kill leaves of it must not look like a run.
+    // The folder is renamed first, so that a kill during its removal leaves nothing that looks like a run.
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
     fs::remove_all(doomed.path);
@@ -341,7 +340,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   command
       ->add_option("--reference", arguments->reference,
                    "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json has the paper's; by "
-                   "default, the PAIR whose name begins the name of the baseline's config)")
+                   "default, the PAIR whose name is the start of the baseline's config name)")
       ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);

@@ -16,12 +16,12 @@ struct RunOnData {
   std::string init_from;  // train.init_from
 };
 
-// Throws UserError if the runs mix their sources or mask documents in different ways. Compares each run's record
-// (history.json) with the shards that its patterns match now and the weights that init_from holds now. Unless `restart`
-// is set, throws UserError that names the first file that differs from what a run read. Also compares the runs' data
-// with each other, and throws UserError that names the first two runs that read different tokens. Returns the folders
-// of the runs to train anew, because they read other data or started from other weights. A run without a record is not
-// checked; a line on the screen says so. If the shards or the weights are gone, only the records are compared.
+// Throws UserError if the runs mix their sources or mask documents in different ways. Checks the runs' records
+// (history.json) against the shards that their patterns match now and the weights that init_from holds now, and the
+// runs' data against each other. Throws UserError that names the first file that is not what a run read (unless
+// `restart`), or the first two runs that read different tokens. Returns the folders of runs that read other data or
+// started from other weights, which are to be trained anew. A run older than the record is not checked; a line on
+// standard output says so. If shards or weights are gone, only the records are compared.
 std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart);
 
 }  // namespace gptmoe

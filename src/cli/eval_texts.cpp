@@ -25,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The texts of --domain if there are any, else the text of --data (without a name), else the run's validation sets.
+// The texts of --domain, or the one text of --data, which has no name, or the run's validation sets.
 std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& arguments) {
   const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
   if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);

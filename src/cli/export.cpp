@@ -63,7 +63,7 @@ struct ExportTokenizer {
 };
 
 // A run whose tokenizer is gone can be exported without it. A tokenizer that is there, or that the user names, must be
-// good.
+// valid.
 ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config,
                                  const TokenizerArguments& arguments) {
   if (!arguments.given() && config.data.tokenizer.empty())
@@ -75,7 +75,7 @@ ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& confi
   }
 }
 
-// The names of the sources, or what their files are called without the folders, as in "`wiki`, `books_*.bin`".
+// The names of the sources, or their patterns without folders where they have no names: "`wiki`, `books_*.bin`".
 std::string file_patterns(const DataSources& sources) {
   std::vector<std::string> names;
   for (const DataSource& source : sources)

@@ -21,7 +21,7 @@ extern "C" void end_now(int signal) {
 
 void print_at_once(const std::string& part) {
   std::fwrite(part.data(), 1, part.size(), stdout);
-  flush_standard_output();
+  flush_standard_output();  // if this fails, nobody can read further text
 }
 
 void end_at_interrupt() { std::signal(SIGINT, end_now); }

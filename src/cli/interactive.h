@@ -3,7 +3,8 @@
 
 namespace gptmoe {
 
-// Prints a part of a text to standard output, which shows it at once. Throws Failure as flush_standard_output() does.
+// Prints a part of a text to standard output, which shows it at once. Throws Failure as
+// flush_standard_output() does.
 void print_at_once(const std::string& part);
 
 // From now on, SIGINT ends the program with exit code 130.

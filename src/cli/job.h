@@ -14,9 +14,9 @@ class Job {
  public:
   explicit Job(char** argv) : argv_(argv) {}
 
-  // `ranks` is the value of --ranks, 0 if absent. Starts that many processes, waits until they have run the command,
-  // and returns true; exit_code() is then their exit code. Returns false if this process must run the command itself,
-  // alone or as a rank. Throws UserError if a launcher has already started ranks.
+  // `ranks` is the value of --ranks, 0 if absent. If this process is to start several ranks, starts them, waits until
+  // they have run the command, and returns true; exit_code() is then their exit code. Otherwise returns false: this
+  // process must run the command, alone or as a rank. Throws UserError if a launcher has already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
   // Reports that `signal` interrupted a run, after the run has saved; 0 means that no signal did. The program then ends
@@ -29,8 +29,8 @@ class Job {
   // For commands that run in one process. Throws UserError on every rank.
   void require_one_rank(const std::string& command);
 
-  // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other is printed with
-  // the rank's name, and the other ranks are ended.
+  // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other error is
+  // printed with the rank's name and ends the other ranks.
   int fail(int exit_code, const std::exception& error);
   // Like fail() with exit code 2, for a mistake in input that every rank was given.
   int refuse(const std::string& message);

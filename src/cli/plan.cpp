@@ -72,7 +72,7 @@ Config with_micro_batch(Config config, Ops& ops, const std::string& missing, con
   return config;
 }
 
-// Sets the device to a GPU, for a prediction. This machine does not need to have one.
+// The config for a prediction, which needs no GPU on this machine.
 Config on_gpu(Config config) {
   if (config.device == "cpu")
     user_error("device: \"cpu\", but --kernels and --gpu predict a run on a GPU; add --set device=cuda");
@@ -84,7 +84,7 @@ void print_plan(const PlanArguments& arguments) {
   const bool for_gpu = arguments.kernels || !arguments.speed.gpu.empty();
   if (!arguments.speed.gpu.empty()) gpu_named(arguments.speed.gpu);
   if (arguments.speed.rate > 0 && arguments.ranks == 1 && !arguments.kernels)
-    user_error("--rate: nothing is predicted with it; add --kernels or --ranks");
+    user_error("--rate: has no effect without a prediction; add --kernels or --ranks");
   const Config given = load_given_config(arguments.config, arguments.overrides);
   const Config wanted = for_gpu ? on_gpu(given) : given;
   const int ranks = static_cast<int>(arguments.ranks);

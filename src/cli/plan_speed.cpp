@@ -9,8 +9,8 @@ namespace gptmoe {
 namespace {
 
 constexpr int kGpusPerMachine = 8;
-// Assumptions about a CPU: a step's products reach this share of the rate of large products; then the bytes/s of
-// memory, the bytes/s that a rank sends, and the seconds that a collective takes.
+// Assumed of a CPU: the share of large products' rate that a step's products reach, bytes/s of memory, bytes/s that a
+// rank sends, and seconds that a small collective takes.
 constexpr double kCpuShare = 0.75, kCpuMemory = 10e9, kCpuLink = 4e9, kCpuLatency = 10e-6;
 
 // The fewest machines of at most eight GPUs that share the ranks equally.

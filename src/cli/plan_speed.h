@@ -14,12 +14,12 @@ namespace gptmoe {
 struct SpeedOptions {
   std::string gpu;    // one of known_gpus()
   int64_t nodes = 0;  // machines
-  // TFLOP/s of large products; GB/s that a rank sends within a machine, and a machine to others; microseconds.
+  // rate: TFLOP/s of large products. link: GB/s that a rank sends within its machine. network: GB/s that a machine
+  // sends to others. latency: microseconds that a small collective takes.
   double rate = 0, link = 0, network = 0, latency = 0;
 };
 
-// The GPU to predict: the one that --gpu names, else the one that `description` (Ops::describe()) names, else the
-// default.
+// The GPU to predict: the one of --gpu, else the one that `description` (Ops::describe()) names, else the default.
 const Gpu& gpu_of(const SpeedOptions& options, const std::string& description);
 // Throws UserError if the ranks cannot share the batch of `config` equally, or if the machines of --nodes cannot share
 // the ranks equally.

@@ -68,8 +68,8 @@ std::string figures_text(const WatchedRun& run) {
   return words;
 }
 
-// Reads the run's files, if it has begun. If they cannot be read, stores the reason as the run's problem and does not
-// throw, since the process that trains the run may continue.
+// Reads what the run has written, if it has begun. Files that cannot be read become run.problem() and no error, since
+// the process that trains the run may still continue.
 void look_at(WatchedRun& run) {
   bool begun = true;
   try {

@@ -64,7 +64,7 @@ void Watch::look() {
     }
 }
 
-// The run's name in the table: its path below the folder if only one folder is watched, else its whole path.
+// The run's path, without the folder if only one folder is watched.
 std::string Watch::name_of(const fs::path& folder, const fs::path& run) const {
   return folders_.size() == 1 && run != folder ? run.lexically_relative(folder).string() : run.string();
 }

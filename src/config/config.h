@@ -37,7 +37,7 @@ struct ModelConfig {
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
   double rms_norm_eps = 1e-5;         // epsilon of either norm
   bool qk_norm = false;               // RMSNorm over queries and keys before RoPE
-  std::string qk_norm_scope = "row";  // qk_norm normalises a token's whole "row" (OLMoE) | each "head" (Qwen3)
+  std::string qk_norm_scope = "row";  // what one norm covers: a token's whole "row" (OLMoE) | each "head" (Qwen3)
   bool attention_bias = false;        // biases on the query, key, value and output projections of attention
   double rope_theta = 10000.0;
   int64_t max_position_embeddings = 0;  // default and minimum: train.sequence_length
@@ -64,8 +64,8 @@ struct DataConfig {
   DataSources train;      // required
   DataSources val;        // each is evaluated by itself; empty = no validation
   std::string tokenizer;  // path; empty = unknown (generate then needs --tokenizer)
-  // Attention and positions restart after each token `end_of_text`. -1 = that of the tokenizer: load_given_config()
-  // (train/given_config.h) fills in its id, so that a run's config has it.
+  // Attention and positions restart after each token `end_of_text`. load_given_config() (train/given_config.h) replaces
+  // -1 by the id that the tokenizer has, so that a run's config has the id.
   bool document_mask = false;
   int64_t end_of_text = -1;
 
@@ -96,7 +96,7 @@ struct TrainConfig {
   double init_noise = 0;             // std of noise on upcycled experts, as a share of each tensor's rms
   bool cuda_graphs = true;           // on a GPU, replay a step's work as CUDA graphs
   double skip_spikes = 0;            // skip a step whose loss or norm is this many deviations above the mean; 0 = off
-  int64_t skip_spikes_window = 128;  // number of preceding steps in the mean
+  int64_t skip_spikes_window = 128;  // number of preceding steps in that mean
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
 

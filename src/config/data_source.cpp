@@ -87,7 +87,7 @@ ordered_json to_json(const DataSources& sources) {
   if (sources.size() == 1 && is_plain(sources[0])) return sources[0].path;
   const bool named = std::all_of(sources.begin(), sources.end(),
                                  [](const auto& s) { return !s.name.empty() && s.weight == 0 && s.epochs == 0; });
-  // An object keeps its names in their order only if they are sorted.
+  // Reading an object sorts its names, so an object can only store sources that are sorted by name.
   const bool sorted =
       std::is_sorted(sources.begin(), sources.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   ordered_json out = named && sorted ? ordered_json::object() : ordered_json::array();

@@ -85,7 +85,7 @@ class Fields {
   virtual void visit(const Field& field, double& value, const Numbers& range) = 0;
   virtual void visit(const Field& field, std::string& value, const Words& words) = 0;
   virtual void visit(const Field& field, bool& value) = 0;
-  // No router has such keys.
+  // Routers have no keys of these two types.
   virtual void visit(const Field& /*field*/, DataSources& /*value*/) {}
   virtual void visit(const Field& /*field*/, ParamGroups& /*value*/) {}
   virtual void visit_section(const char* key, const std::function<void(Fields&)>& fields) = 0;

@@ -44,7 +44,7 @@ constexpr Synonyms kSynonyms[] = {
      "architectures model_type transformers_version"},
     // The run.
     {"train.steps", "", "max_steps max_iters train_iters train_steps num_steps n_steps total_steps num_iterations"},
-    {"", "the length of a run is \"train.steps\"; an epoch has tokens / (global_batch_size * sequence_length) of them",
+    {"", "the length of a run is \"train.steps\"; an epoch is tokens / (global_batch_size * sequence_length) steps",
      "epochs num_epochs max_epochs num_train_epochs"},
     {"train.sequence_length", "", "block_size seq_len seq_length context_size"},
     {"train.micro_batch_size", "or \"train.global_batch_size\", the sequences of a whole step", "batch_size"},

@@ -10,8 +10,8 @@ namespace gptmoe {
 
 class JsonSection;
 
-// How the optimizer treats the parameters whose names match a pattern. What is not given stays as it is for other
-// parameters of the same kind.
+// How the optimizer treats the parameters whose names match a pattern. A field that is not given leaves the setting as
+// it is for other parameters of the same kind.
 struct ParamGroup {
   std::string match;  // glob on names of parameters, for matches_glob()
   std::optional<std::string> type;
@@ -23,7 +23,7 @@ struct ParamGroup {
 };
 using ParamGroups = std::vector<ParamGroup>;
 
-// Whether `name` matches `pattern`, in which * stands for any characters, also none, and ? for one character.
+// Whether `name` matches `pattern`, in which * matches any number of characters and ? matches one.
 bool matches_glob(const std::string& pattern, const std::string& name);
 
 // Reads a key's value, a list of objects with the fields of ParamGroup as keys. Throws KeyError at a key that is

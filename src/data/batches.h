@@ -4,9 +4,9 @@
 // All windows of a run form one global order, which depends on the sources, their shares and the seed alone. Each epoch
 // of a source visits every window of it once, shuffled by (seed, epoch). With several sources, each window of the
 // global order comes from the source that is furthest behind its share. So the shares hold, to within a few windows,
-// throughout the run. Micro-batches follow the order: of the next B*R windows, rank r of R
-// ranks takes rows r*B to (r+1)*B. So ranks read disjoint windows, and the tokens of a step do not depend on how the
-// step is split over ranks and micro-batches. An epoch may end inside a micro-batch.
+// throughout the run. Micro-batches follow the order: of the next B*R windows, rank r of R ranks takes windows r*B to
+// (r+1)*B - 1. So ranks read disjoint windows, and the tokens of a step do not depend on how the step is split over
+// ranks and micro-batches. An epoch may end inside a micro-batch.
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -19,14 +19,13 @@
 
 namespace gptmoe {
 
-// The position of a run in one source.
+// A run's position in one source.
 struct SourceState {
   int64_t epoch = 0;
   int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
   int64_t windows = 0;   // per epoch: detects different data on restore
   double due = 0;        // windows by which the source is behind its share
-  // The number of the shuffle that orders the source's windows. Absent in older checkpoints, which use the source's
-  // index.
+  // The number of the source's shuffle. Older checkpoints lack it; the source's index among the sources is then used.
   std::optional<int64_t> shuffle = {};
   std::optional<std::string> fingerprint = {};  // of its shards; absent unless identified
   bool operator==(const SourceState&) const = default;
@@ -57,17 +56,16 @@ class BatchLoader {
 
   LoaderState state() const;
   // Continues each source at its position in `state`. If both this loader and `state` identify their sources, sources
-  // may have been added, removed or reordered since. A source then continues if `state` has a source with the same
-  // shards, and otherwise begins at its first window. Returns the names of the sources that begin there. Without
-  // identities, throws UserError if `state` belongs to other data: another number of sources, or of windows in one of
-  // them.
+  // may have been added, removed or reordered since `state` was saved: a source continues if `state` has one with the
+  // same shards, and otherwise begins at its first window. Returns the names of the sources that begin. Without
+  // identities, throws UserError if `state` belongs to other data: another number of sources, or of windows in one.
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
   // The share of the run's windows that each source is to have; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
-  // For each source, its name and its share of the windows that were read up to `state`. Empty if nothing was read or
-  // if there is only one source.
+  // Each source's name and the share of the windows read up to `state` that came from it. Empty if nothing was read or
+  // there is only one source.
   std::vector<std::pair<std::string, double>> shares_read(const LoaderState& state) const;
 
  private:

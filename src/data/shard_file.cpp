@@ -115,7 +115,7 @@ std::filesystem::path partial_path(const std::filesystem::path& path) { return p
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens)
     : path_(partial_path(path)), format_(format), size_(tokens) {
-  // A new file must not exist yet: an existing one belongs to another writer, or is a link to a file that is not ours.
+  // A new file must not exist yet: an existing one is another writer's, or a link to a file that is not ours.
   fd_.reset(open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (tokens == 0 ? O_CREAT | O_EXCL : 0), 0644));
   if (!fd_ && tokens > 0) user_error(path_.string(), ": cannot open: ", std::strerror(errno));
   if (!fd_) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));

@@ -31,8 +31,8 @@ class ShardSeals {
   // version of gptmoe-tokenize wrote it, or if it does not name the shard. Throws UserError naming the manifest if it
   // is damaged or cannot be read.
   const ShardSeal* find(const std::filesystem::path& shard);
-  // Both functions throw UserError naming the shard if it has a seal and does not match it. The first compares
-  // `samples`, the value of shard.checksum(). The second reads all tokens and compares their checksum.
+  // Both throw UserError naming the shard if it has a seal and is not the shard that was sealed. require_samples()
+  // compares `samples`, the value of shard.checksum(). require_whole() reads all tokens and compares their checksum.
   void require_samples(const Shard& shard, uint64_t samples);
   void require_whole(const Shard& shard);
 

@@ -10,14 +10,14 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kShown = 100;  // characters of a value in a message
+constexpr size_t kShown = 100;  // maximum characters of a value in a message
 
 template <typename Error>
 struct Agreed final : Error, KnownToAllRanks {
   using Error::Error;
 };
 
-// A rank's report on its setup: the outcome, then the error's text.
+// A rank's report on its setup begins with one of these outcomes; the error's text follows.
 constexpr char kFine = '.', kUserError = 'u', kFailure = 'f', kNumericFailure = 'n', kBug = 'b';
 
 std::string outcome_of(const std::function<void()>& setup) {
@@ -70,7 +70,7 @@ std::string difference(const World& world, const NamedValues& ours, const NamedV
   return "";
 }
 
-// Throws on every rank what the lowest failing rank threw.
+// Throws on every rank the error of the lowest failing rank.
 void throw_first(const World& world, const std::vector<std::string>& outcomes, bool named) {
   const auto failed =
       std::find_if(outcomes.begin(), outcomes.end(), [](const std::string& outcome) { return outcome[0] != kFine; });

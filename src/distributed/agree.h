@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// An error that every rank has: rank 0 prints it for all, and no rank needs to end another.
+// Marks an error that every rank throws: rank 0 prints it for all ranks, and no rank needs to end the others.
 struct KnownToAllRanks {
   virtual ~KnownToAllRanks() = default;
 };
@@ -26,7 +26,7 @@ void on_root(World& world, const std::function<void()>& action);
 // Returns on every rank the result of `question` on rank 0; collective. Throws as on_root() does.
 bool root_says(World& world, const std::function<bool()>& question);
 
-// A name and this rank's value.
+// Pairs of a name and this rank's value.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
 // Collective. If a rank's value differs from rank 0's, throws on every rank a UserError that gives the name of the

@@ -1,6 +1,6 @@
 #pragma once
 // Collectives on tensors, in the memory of the run's Ops. One rank is a trivial case, so callers never branch on the
-// number of ranks. World (distributed/world.h) serves all other communication of the same ranks.
+// number of ranks. All other communication of these ranks goes through World (distributed/world.h).
 //
 // A collective starts when all earlier work of the Ops is done, and runs while later work is queued. Nothing may touch
 // its tensor until wait(); all work after wait() sees the result. Collectives run in the order in which they are
@@ -14,15 +14,15 @@
 
 namespace gptmoe {
 
-// The purpose of a collective: its cost is reported under that name.
+// The purpose of a collective. Costs are reported by purpose.
 enum class Traffic { gradients, weights, balance, default_vectors, reports };
 constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "balance", "default_vectors", "reports"};
 
 // The cost of one kind of traffic on this rank since the communicator was made.
 struct TrafficCost {
   int64_t calls = 0;
-  int64_t bytes = 0;   // that this rank sends if collectives run as rings
-  double seconds = 0;  // time the host spent in calls, if the collectives run there
+  int64_t bytes = 0;   // the bytes that this rank sends if collectives run as rings
+  double seconds = 0;  // time spent in the calls, if the host runs the collectives
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
 
@@ -50,8 +50,8 @@ class Communicator {
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
-  // Throws DeviceError if a collective in progress has failed, as far as this can be told without waiting. The
-  // watchdog's thread calls it, at any time.
+  // Throws DeviceError if a collective in progress is known to have failed; does not wait to find out. The watchdog's
+  // thread calls it at any time.
   virtual void check() {}
 
   virtual TrafficCosts costs() const = 0;

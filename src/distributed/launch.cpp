@@ -34,14 +34,14 @@ constexpr bool kBuiltWithMpi = true;
 constexpr bool kBuiltWithMpi = false;
 #endif
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
-int launching_process = -1;                          // on a rank, the socket to it
-constexpr auto kPatience = std::chrono::seconds(5);  // given to ranks that were told to end
+int launching_process = -1;                          // on a rank, the socket to the launching process
+constexpr auto kPatience = std::chrono::seconds(5);  // for ranks to end after the request
 
 [[noreturn]] void fail(const char* what) {
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
 }
 
-// An abstract address: it disappears with its socket.
+// Sets an abstract address, which disappears with its socket. Returns its length.
 socklen_t address_of(const std::string& name, sockaddr_un& address) {
   address = {};
   address.sun_family = AF_UNIX;
@@ -49,8 +49,8 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// Sets environment variables for mpirun. With these settings, it starts the requested number of ranks, not bound to
-// cores, even as root. It prints no messages of its own, and it ends ranks without a delay. The user's settings take
+// Sets environment variables for mpirun. With these settings, mpirun starts the requested number of ranks, not bound to
+// cores, even as root. It prints no messages of its own, and ends ranks without a delay. The user's settings take
 // precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
@@ -113,10 +113,10 @@ class Launch {
   std::chrono::steady_clock::time_point gone_at_;  // when the last rank ended
   double heartbeat_seconds_;
   bool stuck_ = false;         // mpirun did not end, so it was killed
-  bool said_stopped_ = false;  // a rank has said that it stops
+  bool said_stopped_ = false;  // a rank has reported that a signal stopped it
   int first_stop_ = 0, second_stop_ = 0;
   std::chrono::steady_clock::time_point told_to_end_;
-  std::optional<int> status_;  // mpirun's
+  std::optional<int> status_;  // mpirun's exit status
 };
 
 Launch::Launch(int ranks, double heartbeat_seconds, char** argv)
@@ -147,7 +147,7 @@ void Launch::listen() {
   prepare_environment(name);
 }
 
-// Signals are read from a descriptor. Signals that were ignored, as under nohup, stay ignored.
+// Blocks SIGCHLD and the stop signals, to read them from a descriptor. Ignored signals, as under nohup, stay ignored.
 void Launch::block_signals() {
   sigset_t taken;
   sigemptyset(&taken);
@@ -163,7 +163,7 @@ void Launch::block_signals() {
   watch_for(signals_);
 }
 
-// mpirun runs in its own process group, so that the terminal's Ctrl-C reaches this process alone.
+// Starts mpirun in a process group of its own, so that the terminal's Ctrl-C reaches this process alone.
 void Launch::start(int ranks, char** argv) {
   std::string count = std::to_string(ranks);
   std::vector<char*> command = {const_cast<char*>("mpirun"), const_cast<char*>("-n"), count.data()};
@@ -207,7 +207,7 @@ void Launch::watch_for(int fd) {
   if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
 }
 
-// Handles one event at a time, in the order of the events.
+// Waits for one event or a timeout, and handles it. Kills the ranks and mpirun if they take too long to end.
 void Launch::look() {
   epoll_event event{};
   const int found = epoll_wait(events_, &event, 1, wait_milliseconds());
@@ -236,7 +236,8 @@ bool Launch::overdue() const {
   return all_gone() && heartbeat_seconds_ > 0 && since.count() > heartbeat_seconds_;
 }
 
-// mpirun leads a process group, which includes what it started on this machine unless that made groups of its own.
+// Kills the ranks and mpirun's process group: mpirun and the processes that it started on this machine, except those
+// that made groups of their own.
 void Launch::kill_all() {
   for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
   ::kill(-mpirun_, SIGKILL);
@@ -261,8 +262,8 @@ bool Launch::accept_rank() {
   return true;
 }
 
-// A rank sends its heartbeat, and a message of one byte if it stops as asked. If its socket is readable without a
-// message, it has ended.
+// Reads from a rank's socket. A rank sends the run's heartbeat_seconds, and one byte if a signal stopped it. If the
+// socket is readable without a message, the rank has ended.
 void Launch::hear_rank(int socket) {
   double heartbeat = 0;
   if (const ssize_t bytes = recv(socket, &heartbeat, sizeof heartbeat, 0); bytes > 0) {
@@ -314,11 +315,12 @@ int Launch::ended() const {
   }
   if (stuck_) {
     std::fprintf(
-        stderr, "gptmoe: mpirun had not ended %g s after the last rank had, so it was killed; continue with --resume\n",
+        stderr,
+        "gptmoe: mpirun was still running %g s after the last rank ended, so it was killed; continue with --resume\n",
         heartbeat_seconds_);
     return 1;
   }
-  if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks got SIGUSR1 for it
+  if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks received SIGUSR1 in its place
   // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
   if (said_stopped_) return code;

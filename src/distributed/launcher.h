@@ -1,5 +1,5 @@
 #pragma once
-// The launcher that started this process, read from its environment, so that a run on one rank never touches MPI.
+// Finds the launcher of this process in the environment, so that a run on one rank never touches MPI.
 #include <string>
 
 namespace gptmoe {

@@ -16,7 +16,7 @@
 namespace gptmoe {
 namespace {
 
-// How the ranks on one machine are bound.
+// The ranks on one machine and the hardware threads that they may use.
 struct Machine {
   int ranks = 0, permitted = 0;
   std::string host;
@@ -57,7 +57,7 @@ RankThreads rank_threads(World& world) {
     for (int core : usable) share += 1.0 / machines.at(name).sharers.at(core);
     share = std::min(share, std::ceil(cgroup_limits().cores) / machines.at(name).ranks);
     result.threads = usable.empty()
-                         ? std::max(1, result.threads / world.local_size())  // more than 1,024 hardware threads
+                         ? std::max(1, result.threads / world.local_size())  // the system has over 1,024 threads
                          : std::max(1, static_cast<int>(share + 1e-6));
   }
   if (world.size() > 1)

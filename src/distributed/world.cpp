@@ -19,8 +19,8 @@ std::unique_ptr<World> join_world() {
   if (!launcher.several()) return make_single_world();
 #ifdef GPTMOE_MPI
   // A rank's stdout may look like a terminal even if mpirun's goes to a file. Only `gptmoe train --ranks` knows where
-  // mpirun's goes, so it sets this variable for rank 0, the only rank that prints. In all other cases the variable is
-  // 0.
+  // mpirun's stdout goes, so it sets this variable for rank 0, the only rank that prints. In all other cases the
+  // variable is 0.
   setenv(kTerminalColumns, "0", launcher.rank != 0);
   tell_launching_process(launcher.rank);
   return make_mpi_world(launcher.ranks, launcher.name);

@@ -1,6 +1,6 @@
 #pragma once
-// The processes of one job and their hosts: who they are, and how they agree. Collectives on the tensors of a run
-// belong to the Communicator (distributed/communicator.h).
+// The ranks of one job: their numbers and hosts, and how they exchange values and messages. Collectives on the tensors
+// of a run belong to the Communicator (distributed/communicator.h).
 #include <cstdint>
 #include <functional>
 #include <memory>

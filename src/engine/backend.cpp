@@ -29,8 +29,8 @@ void require_one_each(const World& world, const std::vector<std::string>& ids) {
     if (a < b)
       user_error(world.name(static_cast<int>(a)), " and ", world.name(static_cast<int>(b)), " use the same GPU (",
                  ids[b],
-                 "): start as many ranks on a machine as it has GPUs, let each rank see all of them or one of its "
-                 "own, or set device to \"cpu\"");
+                 "): start at most one rank per GPU on each machine, and let each rank see all GPUs or a different "
+                 "one; or set device to \"cpu\"");
   }
   if (const std::string why = why_no_nccl(); !why.empty())
     user_error("device: ", world.size(), " ranks with GPUs need NCCL, but ", why, ", or set device to \"cpu\"");
@@ -41,7 +41,8 @@ struct Choice {
   DType compute;
 };
 
-// `obstacle` says why there is no GPU (empty if there is one). It only matters for "auto".
+// Chooses the device and the precision. `obstacle` says why there is no GPU (empty if there is one); only "auto"
+// depends on it.
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
   if (config.precision == "bf16" && !cuda && config.device != "cpu")

@@ -21,10 +21,10 @@ std::unique_ptr<Ops> make_backend(const Config& config);
 // memory, NCCL for GPUs. Collective; world and ops must outlive it.
 std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops);
 
-// Why this build or machine lacks the device that the config names; empty if make_backend() has the device.
+// Why this build or machine lacks the device that the config names; empty if the device is available.
 std::string why_no_device(const Config& config);
 
-// Ops with the memory layout of make_backend()'s, even for a device that this machine does not have.
+// Ops for planning, which lay out memory as make_backend()'s do, even for a device that this machine does not have.
 Ops plan_backend(const Config& config);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// How a GPU handles a run's sizes, from the config alone.
+// Whether the GPU backend supports the sizes of a run, from the config alone.
 #include "config/config.h"
 
 namespace gptmoe {

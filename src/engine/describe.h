@@ -15,7 +15,7 @@ std::string describe_router(const RouterConfig& router);
 // "default vectors over 20.5 k tokens: 10 micro-batches of 2.05 k, over all ranks": the span of the router's moving
 // average. Empty without a moving average or without experts.
 std::string describe_average(const Config& config, int64_t ranks);
-// "bf16, rounded at random": how the optimizer's moments are kept. Empty if they are in f32.
+// "bf16, rounded at random": how the optimizer's moments are stored. Empty if they are in f32.
 std::string describe_moments(const OptimizerConfig& config);
 // "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in total".
 std::string describe_memory(const Engine& engine);

@@ -21,8 +21,8 @@ DataParallelOptions data_parallel_options(const Config& config, Purpose purpose,
           .reduce_in_bf16 = config.distributed.reduce_dtype == "bf16"};
 }
 
-// What scoring train.tasks takes beside the model: a forward pass over windows of the model's whole length, with about
-// as many tokens as a micro-batch of B * T.
+// Bytes that scoring train.tasks needs in addition to the model: a forward pass over windows of the model's whole
+// length, with about as many tokens as a micro-batch of B * T.
 int64_t task_bytes(const Config& config, int64_t B, int64_t T, const Ops& ops) {
   const int64_t context = config.model.max_position_embeddings;
   const Engine largest(config, Purpose::forward, std::max<int64_t>(1, B * T / context), context, ops);
@@ -117,7 +117,8 @@ void Engine::count_flops(Ops& ops, FlopCounter& counter) {
   gpt_.loss_and_backward(train, activations_, 1.0);  // finds the scratch size of recomputation
 }
 
-// Every row of Muon's products is live, whatever the router's share. The call also finds the scratch size.
+// Counts every row of Muon's products, since they do not depend on routing. The call to update() also finds the scratch
+// size.
 void Engine::count_optimizer_flops(const Ops& ops) {
   const auto communicator = make_counting_communicator(rank_.size);
   FlopCounter counter(1);

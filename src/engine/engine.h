@@ -24,7 +24,7 @@ struct RankOf {
   int rank = 0, size = 1;
 };
 
-// What each rank sends, by Traffic: per micro-batch, and in addition once per step.
+// The traffic of each rank, by kind: in each micro-batch, and in addition once per step.
 struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };
@@ -76,8 +76,8 @@ class Engine {
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
-  // Floating-point operations of the model's matrix products per token, without recomputation. The backward has 0 if
-  // the engine is forward-only.
+  // Floating-point operations of the model's matrix products per token, without recomputation.
+  // backward_flops_per_token() is 0 if the engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   // Floating-point operations of the optimizer's matrix products per step on rank 0: Muon's. 0 without training.

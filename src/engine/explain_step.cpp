@@ -22,7 +22,8 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// Starts at the head: below a non-finite gradient, every gradient is non-finite too.
+// The first non-finite gradient in the order of the backward pass, which starts at the head; it makes all later ones
+// non-finite.
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
@@ -34,7 +35,7 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
 
 [[noreturn]] void stop(const std::string& what, const std::string& tensor) {
   throw NumericFailure(
-      text(what, "; first offending tensor: ", tensor, ". No parameter was changed by this step; ", kDivergenceRemedy));
+      text(what, "; first offending tensor: ", tensor, ". This step changed no parameter; ", kDivergenceRemedy));
 }
 
 // After a micro-batch's backward: checks its loss, and the gradient at the end of the residual stream.
@@ -64,7 +65,7 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
     agree(world, [&] {  // on all ranks: the next collective needs every one of them
       if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
       if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
-      // The run's numbers are finite after all, so it may continue from its checkpoint.
+      // The step's numbers are finite this time, so the run may continue from its checkpoint.
       if (part.name == StepPart::update)
         throw Failure(
             text("the loss or the gradient was not finite at step ", step + 1,

@@ -21,9 +21,9 @@ void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
     upload_floats(memory, matrix.rows(row, std::min(rows, matrix.size(0) - row)), part.data());
 }
 
-// Time of a (size, size) matrix product in seconds: the best average of several rounds, which take `in_all` seconds
-// altogether. Products that take only microseconds are timed up to 100 at a time, so that the wait for the device
-// hardly counts.
+// The time of a product of two (size, size) matrices, in seconds: the lowest average of several rounds, which take
+// `in_all` seconds in total. Products that take only microseconds are timed up to 100 at a time, so that the wait for
+// the device hardly counts.
 double seconds_of_product(Ops& ops, int64_t size, double in_all) {
   constexpr double kRound = 5e-3;
   Arena arena("matrix rate");

@@ -1,7 +1,7 @@
 #pragma once
-// A moment of the optimizer for one update: in stat, whatever type it is kept in between steps.
+// A moment of the optimizer during an update: its values in stat, even if it is stored in bf16.
 //
-// A moment kept in bf16 is copied to scratch memory a part at a time, updated there, and rounded back randomly
+// A moment stored in bf16 is copied to scratch memory a part at a time, updated there, and rounded back randomly
 // (round_randomly). Rounding to the nearest number would lose all changes below 2^-9 of the value: a second moment with
 // the decay 0.999 could never fall.
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// Which draws round a moment. The numbers must stay as they are: a resumed run depends on them.
+// Which random numbers round a moment. These values must not change, since resumed runs depend on them.
 enum class RoundingStream : int64_t { first_moment = 0, second_moment = 1 };
 
 class Moment {
@@ -24,8 +24,8 @@ class Moment {
   }
   // In stat, for ops to update.
   const Tensor& values() const { return values_; }
-  // Stores the updated values. `first` is the first element's place in the ParamTable, and step_1 (stat) is the number
-  // of the step.
+  // Stores the updated values. `first` is the first element's position in the ParamTable, and step_1 (stat) is the
+  // number of the step.
   void store(const Pass& pass, const Tensor& step_1, int64_t first, RoundingStream stream) const {
     if (values_.dtype() != stored_.dtype())
       pass.ops.round_randomly(stored_, values_, step_1, first, static_cast<int64_t>(stream));

@@ -11,10 +11,11 @@ namespace {
 constexpr int kIterations = 5;
 constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
 
-// Elements of neighbouring rows that are updated together: enough to fill a GPU. It bounds the scratch memory.
+// The maximum number of elements in neighbouring rows that are updated together: enough to fill a GPU, and a bound on
+// the scratch memory.
 constexpr int64_t kBatchElements = int64_t{1} << 25;
 
-// Matrix products of E pairs of matrices, each with M rows in the first operand. `offsets`: 0, M, 2 M, ...
+// Matrix products of E pairs of matrices, a and b. The matrices of a have M rows each; `offsets` is 0, M, 2 M, ...
 struct Products {
   Ops& ops;
   int64_t E;

@@ -3,15 +3,15 @@
 //   m = momentum * m + g;  u = g + momentum * m  (Nesterov), with the clipped gradient g
 //   weight -= rate * (scale * newton_schulz(u) + weight_decay * weight)
 // newton_schulz(): X = u / (|u| + 1e-7); five times X = a X + (b A + c A^2) X with A = X X^T, (a, b, c) = (3.4445,
-// -4.7750, 2.0315). For a matrix with more rows than columns, X (b A + c A^2) with A = X^T X is the same and smaller.
-// X and A are in the backend's compute dtype.
+// -4.7750, 2.0315). For a matrix with more rows than columns, X (b A + c A^2) with A = X^T X gives the same result with
+// a smaller A. X and A are in the backend's compute dtype.
 //
 // A row of the ParamTable is a matrix of its own, also where a layer reads several rows as one tensor (queries, keys
 // and values; gates and ups). Neighbouring rows of one shape, such as all experts' gates and ups, are updated together.
 //
-// With a sharded optimizer (ZeRO stage 1), a rank holds a part of the momentum, which may end within a matrix. The
-// ranks gather the u of a layer, every rank computes the matrices of which it holds elements, and updates those
-// elements.
+// With a sharded optimizer (ZeRO stages 1 and 2), a rank holds a part of the momentum, which may end within a matrix.
+// The ranks gather the u of a layer. Each rank then computes every matrix that contains elements of its part, and
+// updates these elements.
 #include <vector>
 
 #include "engine/update_rules.h"
@@ -19,29 +19,29 @@
 
 namespace gptmoe {
 
-// The factor on the orthogonal matrix, by optimizer.muon_scale. "original" (Jordan et al.): sqrt(max(1, rows /
+// The factor of the orthogonal matrix for optimizer.muon_scale `name`. "original" (Jordan et al.): sqrt(max(1, rows /
 // columns)). "match_rms_adamw" (Moonlight, arXiv 2502.16982): 0.2 sqrt(max(rows, columns)), which gives the update the
 // root mean square that AdamW's updates have in practice.
 double muon_scale(const std::string& name, int64_t rows, int64_t columns);
 
-// Replaces each of the E matrices of x (real) by newton_schulz() of it. The offsets (i64) are 0, O, 2 O, ... and 0, I,
-// 2 I, ..., at least E + 1 numbers each. With E = 1 they may be absent.
+// Applies newton_schulz() in place to each of the E matrices of x (real). offsets_rows (i64) is 0, O, 2 O, ..., and
+// offsets_columns is 0, I, 2 I, ..., with at least E + 1 numbers each. With E = 1, both may be absent.
 void newton_schulz(const Pass& pass, const Tensor& x_EOI, const Tensor& offsets_rows, const Tensor& offsets_columns);
 
 class Muon {
  public:
-  // `rules`: of the table's rows.
+  // `rules` has one rule for each row of the table.
   Muon(const OptimizerConfig& config, const ParamTable& params, const std::vector<UpdateRule>& rules);
 
-  // The elements of the table that follow Muon: whole rows.
+  // The elements of the table that follow Muon; they form whole rows.
   const Partition& elements() const { return elements_; }
 
   // Allocates constants. `held`: the elements whose momentum this rank holds. allocate() may run again after commit().
   void allocate(Arena& arena, const Partition& held);
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const;
-  // Updates this rank's elements of the matrices. m has the layout of `held`; master too, if the table has one. rates_3
-  // are adamw_rates(), and step_1 is the number of the step. If scale_1 is NaN, nothing moves.
+  // Updates this rank's elements of the matrices. m has the layout of `held`; the table's master, if present, has it
+  // too. rates_3 are adamw_rates(), and step_1 is the number of the step. If scale_1 is NaN, nothing changes.
   void update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1, const Tensor& rates_3,
               const Tensor& step_1) const;
 

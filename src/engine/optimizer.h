@@ -1,6 +1,6 @@
 #pragma once
 // The optimizer over a ParamTable: clipping by the global norm, then AdamW (Loshchilov & Hutter 2019) or Muon for each
-// row, as update_rules() say.
+// row, as update_rules() says.
 #include "config/config.h"
 #include "engine/muon.h"
 #include "engine/update_rules.h"
@@ -20,19 +20,19 @@ class Optimizer {
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const { muon_.prepare(memory); }
 
-  // Uploads the numbers of `step`, counted from 1, that update() uses. `learning_rate` is that of
-  // optimizer.learning_rate in the schedule. All other work is the same in every step.
+  // Uploads the numbers that update() uses in step `step`, counted from 1. `learning_rate` is the scheduled value of
+  // optimizer.learning_rate. The rest of update() is the same in every step.
   void set_step(Memory& memory, double learning_rate, int64_t step) const;
   // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
   void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
   // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of m. If
-  // the norm or the loss is not finite, no parameter moves, now or later.
+  // the norm or the loss is not finite, no parameter changes, now or later.
   void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 
   // The elements whose m this rank holds.
   const Partition& partition() const { return partition_; }
-  // The elements that have a v on some rank: those that follow AdamW. This rank holds the v of those that are in
-  // partition() too.
+  // The elements that have a v on some rank: those that follow AdamW. This rank holds v for those that are also in
+  // partition().
   const Partition& second_moments() const { return second_moments_; }
   const Tensor& m() const { return m_; }  // AdamW's first moment, or Muon's momentum
   const Tensor& v() const { return v_; }  // AdamW's second moment

@@ -10,8 +10,8 @@ namespace gptmoe {
 //   cosine:   floor + (peak - floor) * (1 + cos(pi p)) / 2,  p = min(1, (s - warmup) / (end - warmup)),
 //             where end = lr_decay_steps, or steps if that is 0
 //   constant: peak
-//   wsd:      peak, then a linear decay over the last decay_steps steps; the last step has the floor (warm-up, stable,
-//             decay)
+//   wsd:      (warm-up, stable, decay) peak, then a linear decay over the last decay_steps steps, down to floor in the
+//             last one
 double learning_rate_at(int64_t step, const ScheduleConfig& schedule, double peak, int64_t steps);
 
 }  // namespace gptmoe

@@ -23,7 +23,7 @@ void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
   };
   train_step_.run(next_batch, step, carry_out, [this, slot] { return skipped_[slot] = is_spike(slot); });
   if (!spikes_) sums_[slot]->take(train_step_.engine().sums().all_S);
-  const int64_t every = config_.log.every;  // only a logged step needs them
+  const int64_t every = config_.log.every;  // only logged steps report the norms
   if (step + 1 == config_.train.steps || (every > 0 && (step + 1) % every == 0)) default_norms_[slot].take();
 }
 

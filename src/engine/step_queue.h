@@ -10,8 +10,8 @@ namespace gptmoe {
 
 // Runs optimizer steps in order, as training does. ask() queues a step on the device as RepeatedWork, which a GPU
 // records and then replays; report() waits for the step and reads its result. The host may queue kAhead steps before it
-// reads a report, so the device never waits for the host. With train.skip_spikes it does: the host reads the measured
-// loss and gradient norm of each step before it queues the update.
+// reads a report, so the device never waits for the host. With train.skip_spikes, the device does wait: the host reads
+// the measured loss and gradient norm of each step before it queues the update.
 class StepQueue {
  public:
   static constexpr int64_t kAhead = 1;
@@ -24,7 +24,7 @@ class StepQueue {
   StepResult report();
 
   TrainStep& train_step() { return train_step_; }
-  // The window has every step that ask() was called for. Null without train.skip_spikes.
+  // The window includes every step for which ask() was called. Null without train.skip_spikes.
   SpikeWindow* spikes() { return spikes_ ? &*spikes_ : nullptr; }
 
  private:

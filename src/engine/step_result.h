@@ -15,7 +15,7 @@ struct StepResult {
   std::optional<double> output_z_loss;
   // For MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
   std::vector<double> load_balance_loss;  // per MoE layer; 1 = perfectly balanced
-  // Share of assignments of the most and the least loaded expert: of each MoE layer, and of any layer.
+  // Shares of assignments of the most and the least loaded expert, first of each MoE layer, then over all layers.
   std::vector<double> expert_load_max_by_layer, expert_load_min_by_layer;
   double expert_load_max = 0, expert_load_min = 0;
   // Norms of the default vectors after the step; absent without default vectors.
@@ -23,8 +23,8 @@ struct StepResult {
 
   bool skipped = false;  // an outlier (train.skip_spikes), which changed nothing
 
-  // Whether the numbers are finite, so that the step moved the parameters or was skipped. After a step that did not, no
-  // later step moves them.
+  // Whether the loss and the gradient norm are finite. If not, neither this step nor any later one changes the
+  // parameters.
   bool finite() const;
 };
 

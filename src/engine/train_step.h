@@ -14,7 +14,7 @@ using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targ
 struct StepPart {
   enum Name { begin, micro_batch, measure, update, skip } name;
   // For micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
-  // gradients over ranks. If gradients are sharded, each one does.
+  // gradients over ranks. If gradients are sharded, every micro-batch reduces them.
   bool gathers = false, reduces = false;
 };
 
@@ -23,14 +23,14 @@ using CarryOut = std::function<void(const StepPart& part, const std::function<vo
 
 class TrainStep {
  public:
-  // `config` is this rank's: the rank takes micro_batch_size sequences at a time, and all ranks share the
-  // global_batch_size. All four arguments must outlive the object.
+  // `config` comes from config_for_rank(): a rank takes micro_batch_size sequences at a time, and all ranks together
+  // take global_batch_size. All four arguments must outlive the object.
   TrainStep(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   // The whole step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0. `engine` is
   // committed. A loss or gradient that is not finite leaves every parameter as it is. `skips` is called after
-  // measure(), when engine.sums() is complete; if it returns true, skip() takes the place of update(). Without it, no
-  // step is skipped.
+  // measure(), when engine.sums() is complete; if it returns true, skip() takes the place of update(). Without `skips`,
+  // no step is skipped.
   void run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out,
            const std::function<bool()>& skips = {});
 

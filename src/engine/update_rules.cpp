@@ -22,7 +22,7 @@ UpdateRule default_rule(const OptimizerConfig& config, const ParamRow& row) {
           .weight_decay = row.weight_decay ? config.weight_decay : 0.0};
 }
 
-// Why a group decides about no row.
+// Why the group with this pattern applies to no row.
 std::string why_unused(const std::string& pattern, const ParamTable& params) {
   std::vector<std::string> names;
   for (const ParamRow& row : params.rows()) {
@@ -46,7 +46,7 @@ UpdateRule changed(UpdateRule rule, const ParamGroup& group, const OptimizerConf
   return rule;
 }
 
-// "0-3, 5" for {0, 1, 2, 3, 5}, without the space.
+// "0-3,5" for {0, 1, 2, 3, 5}.
 std::string ranges(const std::set<int64_t>& numbers) {
   std::string out;
   for (auto first = numbers.begin(); first != numbers.end();) {

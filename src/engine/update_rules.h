@@ -1,5 +1,5 @@
 #pragma once
-// How the optimizer moves each parameter: by default, by optimizer.type; or as optimizer.groups say.
+// How the optimizer updates each parameter: as optimizer.groups say or, without a group, as optimizer.type says.
 #include <string>
 #include <vector>
 
@@ -17,21 +17,20 @@ struct UpdateRule {
 };
 
 // The rules of the table's rows, in order. With optimizer.type "muon", the hidden matrices follow Muon: the rows of
-// attention and feed-forward layers, whose names end in "_proj.weight". Every other row follows AdamW. Rows with
-// `weight_decay` set decay by optimizer.weight_decay, and the others do not. A group changes the rows whose names match
-// its pattern, unless an earlier group matches them too.
-// Throws KeyError, which calls the config `file`, if a group decides about no row or gives Muon a row that is not a
-// matrix.
+// attention and feed-forward layers, whose names end in "_proj.weight". Every other row follows AdamW. Rows whose
+// `weight_decay` is true decay by optimizer.weight_decay, and the others do not. A group changes the rows whose names
+// match its pattern, unless an earlier group matches them too.
+// Throws KeyError, whose message calls the config `file`, if a group applies to no row or assigns Muon to a row that is
+// not a matrix.
 std::vector<UpdateRule> update_rules(const OptimizerConfig& config, const ParamTable& params,
                                      const std::string& file = "config");
 
-// update_rules() of the config's model, for its errors alone.
+// Throws the errors of update_rules() for the config's model.
 void check_param_groups(const Config& config, const std::string& file);
 
-// What each parameter gets, as lines without a final newline: for example
+// A table of the parameters' rules, as lines without a final newline: for example
 //   model.layers.0-3.mlp.experts.0-7.gate_proj.weight   32   1.05 M   muon   2e-3   0.1
-// with the numbers of layers and experts in one line where all else is equal. Empty if the optimizer is AdamW without
-// groups.
+// Layers and experts that differ only in their numbers share a line. Empty if the optimizer is AdamW without groups.
 std::string rule_table(const OptimizerConfig& config, const ParamTable& params);
 
 }  // namespace gptmoe

@@ -7,7 +7,7 @@ namespace gptmoe {
 
 class WeightAverage {
  public:
-  // `decay` 0: there is no average, and no function does anything.
+  // With `decay` 0 there is no average, and the functions do nothing.
   explicit WeightAverage(double decay) : decay_(decay) {}
 
   // Allocates the average of this rank's elements, in stat. allocate() may run again after commit().
@@ -16,8 +16,8 @@ class WeightAverage {
 
   // average = the weights.
   void start(Ops& ops, const ParamTable& params) const;
-  // Uploads the number of `step`, counted from 1, that update() uses. The first steps have a smaller decay, so that the
-  // average is the mean of the weights after each step so far and not close to the initial weights.
+  // Uploads the decay that update() uses in step `step`, counted from 1. The first steps use a smaller decay: their
+  // average is the mean of the weights after each step so far, so the initial weights do not dominate it.
   void set_step(Memory& memory, int64_t step) const;
   // average = decay * average + (1 - decay) * weights.
   void update(Ops& ops, const ParamTable& params) const;

@@ -68,7 +68,7 @@ ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) 
   return {.tensors = std::ssize(tensors), .bytes = total, .shards = std::ssize(shards)};
 }
 
-// Returns why it writes no tokenizer; empty if it writes one.
+// Writes tokenizer.json and tokenizer_config.json. Returns why it cannot; empty if it can.
 std::string write_tokenizer(const fs::path& folder, const ModelConfig& model, const Tokenizer& tokenizer) {
   try {
     save_tokenizer(tokenizer, folder / "tokenizer.json");
@@ -80,7 +80,7 @@ std::string write_tokenizer(const fs::path& folder, const ModelConfig& model, co
   return "";
 }
 
-// Returns why it writes no tokenizer although there is one.
+// Writes all files but the tensors. Returns why it writes no tokenizer although there is one; empty otherwise.
 std::string write_small_files(const fs::path& folder, const ExportRequest& request) {
   const ModelConfig& model = request.config.model;
   const Tokenizer* tokenizer = request.tokenizer;

@@ -22,7 +22,7 @@ struct ExportRequest {
 
 struct ExportedFiles {
   int64_t tensors = 0, bytes = 0, shards = 0;
-  std::string without_tokenizer = {};  // why tokenizer.json cannot hold the tokenizer; empty if it does
+  std::string without_tokenizer = {};  // why tokenizer.json cannot hold the tokenizer; empty if it can
 };
 
 // The folder holds:
@@ -31,10 +31,10 @@ struct ExportedFiles {
 //   tokenizer.json, tokenizer_config.json           with a tokenizer
 //   configuration_gptmoe.py, modeling_gptmoe.py     for our own class
 // They are written to a new unfinished folder (base/unfinished.h), flushed and renamed to OUT, so OUT is either
-// complete or absent. Meanwhile the process holds OUT's OutputLock. What a killed export to OUT left is removed. OUT
-// may exist if it is empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out.
-// Throws UserError for a damaged checkpoint and for an `out` that is not empty, and Failure if the disk fails; then
-// nothing is left behind.
+// complete or absent. The process holds OUT's OutputLock until then, and removes the unfinished folders of killed
+// exports to OUT. OUT may exist if it is empty. Shows the progress on a terminal. A tokenizer that tokenizer.json
+// cannot hold is left out. Throws UserError for a damaged checkpoint and for an `out` that is not empty, and Failure if
+// the disk fails; then nothing is left behind.
 ExportedFiles export_model(const ExportRequest& request);
 
 }  // namespace gptmoe

@@ -29,9 +29,9 @@ struct Family {
 
 // The classes in transformers, in the order that export tries them in.
 const std::vector<Family>& stock_families();
-// Our class, GptmoeForCausalLM, whose source each export holds. It computes every model.
+// Our class, GptmoeForCausalLM, which computes every model. An export that uses it contains its source.
 const Family& custom_family();
-// The family of a model_type in config.json; null if it is none of these. known_model_types() lists them.
+// The family of a model_type in config.json; null if no family has that type. known_model_types() lists them.
 const Family* family_of(const std::string& model_type);
 std::string known_model_types();
 

@@ -12,14 +12,14 @@ using nlohmann::ordered_json;
 
 // ---- What all classes have ---------------------------------------------------------------------------------------
 
-// What a class does with RoPE if its config.json does not say.
+// The RoPE settings of a class for keys that config.json lacks.
 struct RopeDefaults {
   double theta = 10000;
-  double rotated = 1;  // share of each head
+  double rotated = 1;  // the share of each head that is rotated
 };
 
-// Older versions of transformers write rope_theta and rope_scaling, newer ones rope_parameters. GPT-NeoX had keys of
-// its own.
+// Reads the RoPE settings. Older versions of transformers write rope_theta and rope_scaling, newer ones
+// rope_parameters. GPT-NeoX had keys of its own.
 void understand_rope(TheirConfig& theirs, const RopeDefaults& defaults, ModelConfig& model) {
   for (const std::string object : {"rope_parameters", "rope_scaling"}) {
     if (theirs.has(object) && !theirs.value(object).is_object())
@@ -69,14 +69,14 @@ void understand_head_dim(TheirConfig& theirs, ModelConfig& model) {
   model.head_dim = theirs.count("head_dim", whole);
 }
 
-// For the others.
+// For classes whose heads together are as wide as the model.
 void understand_whole_heads(TheirConfig& theirs, ModelConfig& model) {
   understand_head_dim(theirs, model);
   if (model.head_dim * model.num_attention_heads != model.hidden_size)
     theirs.refuse("head_dim", model.head_dim, "the class has hidden_size / num_attention_heads");
 }
 
-// A window that holds every position has no effect.
+// Refuses a sliding window, unless it holds every position and so has no effect.
 void need_no_window(TheirConfig& theirs, const ModelConfig& model) {
   if (theirs.has("sliding_window") && theirs.count("sliding_window") < model.max_position_embeddings)
     theirs.refuse("sliding_window", theirs.value("sliding_window"),
@@ -193,7 +193,7 @@ void understand_gpt_neox(TheirConfig& theirs, Config& config) {
   understand_backbone(theirs, {.rotated = 0.25}, model);
   understand_whole_heads(theirs, model);
   understand_layer_norm(theirs, "layer_norm_eps", model);
-  // Three names of GELU with tanh.
+  // GELU with tanh has three names.
   theirs.need("hidden_act", "gelu", {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"});
   model.hidden_act = "gelu";
   model.num_key_value_heads = model.num_attention_heads;
@@ -254,7 +254,7 @@ void describe_mixtral(const Config& config, ordered_json& json) {
   json["router_jitter_noise"] = 0.0;
 }
 
-// Its gates always sum to 1.
+// Mixtral's gates always sum to 1.
 void understand_mixtral(TheirConfig& theirs, Config& config) {
   ModelConfig& model = config.model;
   understand_backbone(theirs, {.theta = 1e6}, model);
@@ -264,10 +264,10 @@ void understand_mixtral(TheirConfig& theirs, Config& config) {
   model.moe_intermediate_size = theirs.count("intermediate_size");
   model.norm_topk_prob = true;
   need_no_window(theirs, model);
-  theirs.has("router_jitter_noise");  // in training only
+  theirs.has("router_jitter_noise");  // has no effect outside of training
 }
 
-// What both MoE classes of Qwen have.
+// The keys that both MoE classes of Qwen have.
 void describe_qwen_moe(const Config& config, ordered_json& json) {
   const ModelConfig& model = config.model;
   describe_moe(config, json);
@@ -306,7 +306,8 @@ int64_t qwen_moe_dense_layers(TheirConfig& theirs, const ModelConfig& model) {
   return dense;
 }
 
-// A model without shared experts has one of width 1 whose weights are 0.
+// Qwen2-MoE always has a shared expert. A model without one is written with a shared expert of width 1 and zero
+// weights.
 int64_t qwen2_moe_shared_experts(TheirConfig& theirs, const ModelConfig& model) {
   const char* key = "shared_expert_intermediate_size";
   const int64_t width = theirs.count(key), F = model.moe_intermediate_size;
@@ -359,7 +360,7 @@ void describe_phimoe(const Config& config, ordered_json& json) {
   json["input_jitter_noise"] = 0.0;
 }
 
-// Its sampler takes two experts, and compares logits with the jitter in evaluation too.
+// PhiMoE's sampler takes two experts, and compares logits with the jitter in evaluation too.
 void understand_phimoe(TheirConfig& theirs, Config& config) {
   ModelConfig& model = config.model;
   understand_backbone(theirs, {.theta = 1e6}, model);
@@ -373,7 +374,7 @@ void understand_phimoe(TheirConfig& theirs, Config& config) {
   config.router = {"sparsemixer", nlohmann::json::object({{"jitter", theirs.number("router_jitter_noise", 0.01)}})};
   theirs.need("lm_head_bias", false, {false});
   need_no_window(theirs, model);
-  theirs.has("input_jitter_noise");  // in training only
+  theirs.has("input_jitter_noise");  // has no effect outside of training
 }
 
 // ---- Our class ---------------------------------------------------------------------------------------------------
@@ -387,8 +388,8 @@ void describe_custom(const Config& config, ordered_json& json) {
                       {"AutoModelForCausalLM", "modeling_gptmoe.GptmoeForCausalLM"}};
 }
 
-// Every export writes all keys of the model. Those of training may be absent: the weights mean the same without them.
-// Older exports lack the newer keys, and their models are those of the keys' defaults.
+// Every export writes all keys of the model. Keys that only training uses may be absent, since they do not change what
+// the weights mean. Older exports lack the newer keys, and their models have the default values of these keys.
 void understand_custom(TheirConfig& theirs, Config& config) {
   static const std::set<std::string> kMayBeAbsent = {
       "router_aux_loss_coef", "router_z_loss_coef", "balance_scope", "init",

@@ -83,7 +83,7 @@ const Names& shared_experts() {
   return names;
 }
 
-// The class multiplies the shared experts' output by the sigmoid of a gate. Zero weights make that 1/2.
+// The class multiplies the shared experts' output by the sigmoid of a gate. With zero weights, the sigmoid is 1/2.
 const Names& qwen2_shared_experts() {
   static const Names names = {{"model.layers.{layer}.mlp.shared_experts.gate_proj.weight",
                                "model.layers.{layer}.mlp.shared_expert.gate_proj.weight"},

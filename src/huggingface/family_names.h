@@ -37,8 +37,8 @@ const std::vector<TensorName>& stablelm_names();
 const std::vector<TensorName>& gpt_neox_names();
 const std::vector<TensorName>& gptmoe_names();  // our own class: the names of checkpoints
 
-// The name with its numbers, written in the pattern `to`; nothing if it does not match `from`.
-// renamed("h.{layer}.w", "layers.{layer}.v", "h.3.w") == "layers.3.v".
+// Rewrites `name` from the pattern `from` to the pattern `to`, with the same numbers; nullopt if `name` does not match
+// `from`. renamed("h.{layer}.w", "layers.{layer}.v", "h.3.w") == "layers.3.v".
 std::optional<std::string> renamed(const std::string& from, const std::string& to, const std::string& name);
 
 }  // namespace gptmoe

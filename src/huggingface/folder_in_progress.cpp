@@ -19,7 +19,7 @@ fs::path folder_path(const fs::path& out) {
 FolderInProgress::FolderInProgress(const fs::path& out) : final_(folder_path(out)) {
   parents_.make(final_.parent_path(), "name another folder");
   lock_.emplace(final_, "is writing this folder; wait for it or name another folder");
-  require_free_folder(final_);  // another process may have written it meanwhile
+  require_free_folder(final_);  // another process may have written it before the lock was taken
   unfinished_ = new_unfinished_folder(final_);
 }
 

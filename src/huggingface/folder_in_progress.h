@@ -8,17 +8,18 @@
 
 namespace gptmoe {
 
-// Throws UserError if `out` holds anything, is not a folder or is a link to nothing, and if the system cannot look
-// there.
+// Throws UserError if `out` exists and is not an empty folder, if it is a dangling link, or if the system cannot read
+// it.
 void require_free_folder(const std::filesystem::path& out);
 
-// A folder that is either complete or absent: it is made beside OUT (base/unfinished.h), which is locked during that
-// time, and renamed to OUT, which may be an empty folder. Throws UserError if it cannot become OUT or another process
-// is writing it, Failure if it cannot be flushed to disk, and what std::filesystem throws.
+// Makes a folder OUT that is either complete or absent. The constructor locks OUT and makes an unfinished folder beside
+// it (base/unfinished.h); finish() renames that folder to OUT. OUT may exist as an empty folder. Throws UserError if
+// OUT cannot be written or another process is writing it, Failure if the folder cannot be flushed to disk, and the
+// errors of std::filesystem.
 class FolderInProgress {
  public:
   explicit FolderInProgress(const std::filesystem::path& out);
-  ~FolderInProgress();  // removes it, and the folders above it that it made, unless it was finished
+  ~FolderInProgress();  // unless finish() succeeded, removes the folder and the parents that were made for it
   FolderInProgress(const FolderInProgress&) = delete;
   FolderInProgress& operator=(const FolderInProgress&) = delete;
 

@@ -14,11 +14,10 @@ struct ImportedFiles {
   int64_t tensors = 0, bytes = 0;
 };
 
-// OUT is a checkpoint of step 0 that holds only the model, in f32, and the files of the folder's tokenizer, by
-// name. State that only training needs has its initial values. Reads and writes tensors in parts, so it needs little
-// memory. OUT is either complete or absent. Shows the progress on a terminal. Throws UserError as
-// ModelFolder::require_all() does and for an `out` that is not empty, and Failure if the disk fails; then nothing is
-// left behind.
+// Writes to `out` a checkpoint of step 0 with the model in f32 and the files of `tokenizer` (names and contents). State
+// that only training needs has its initial values. Reads and writes tensors in parts, so it needs little memory. `out`
+// is either complete or absent. Shows the progress on a terminal. Throws UserError as ModelFolder::require_all() does
+// and for an `out` that is not empty, and Failure if the disk fails; then nothing is left behind.
 ImportedFiles import_model(const ModelFolder& model, const std::filesystem::path& out,
                            const std::vector<std::pair<std::string, std::string>>& tokenizer = {});
 

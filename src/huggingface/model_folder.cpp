@@ -28,7 +28,7 @@ constexpr int64_t kPartCount = 1 << 20;  // elements in memory at a time
 // Buffers that older versions of transformers saved; they follow from config.json.
 bool is_buffer(const std::string& name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
-// The absolute path. Throws UserError if the system cannot look there, as in a loop of links.
+// The absolute path. Throws UserError if the system cannot resolve it, for example because links form a loop.
 fs::path absolute_path(const fs::path& folder) {
   file_type_at(folder);
   return fs::weakly_canonical(folder);

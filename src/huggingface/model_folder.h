@@ -17,23 +17,22 @@ bool is_model_folder(const std::filesystem::path& path);
 
 struct ModelDescription {
   const Family* family;
-  // The model and its router with every key. The other sections are those of a run that has not trained yet: the
-  // smallest batch, sequences as long as the model's positions allow but at most 2048, and train.init_from = the
-  // folder.
+  // The model and its router with every key. The other sections describe a run that has not started: the smallest
+  // batch, sequences as long as the model's positions allow but at most 2048, and train.init_from = the folder.
   Config config;
-  std::vector<std::string> ignored_keys;  // that gptmoe does not know, and that the class may not know either
+  std::vector<std::string> ignored_keys;  // keys that gptmoe does not know; the class may not know them either
 };
 
 // What the config.json of a folder describes. Throws UserError naming the key of config.json if our models cannot
 // compute the same.
 ModelDescription describe_folder(const std::filesystem::path& folder);
 
-// Its tensors have the names and shapes of our model, as if they were in a checkpoint. A tensor that has no place in
-// our model keeps its name; only names() lists it.
+// Reads the tensors as if the folder were a checkpoint: they have the names and shapes of our model. A tensor that our
+// model lacks keeps its name; only names() lists it.
 class ModelFolder final : public TensorReader {
  public:
   // Throws UserError as describe_folder() does. Also throws it, naming the file and the tensor, if a file is damaged or
-  // missing, or if a tensor that must be zero is not. Reads no other values.
+  // missing, or if a tensor that must be zero is not. Reads the values of these tensors alone.
   explicit ModelFolder(const std::filesystem::path& folder);
 
   const std::filesystem::path& path() const { return path_; }  // absolute

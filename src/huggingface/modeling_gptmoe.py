@@ -238,7 +238,7 @@ class GptmoePreTrainedModel(PreTrainedModel):
 
 
 def visible_keys(attention_mask, past, length, device):
-    """A mask (B or 1, 1, T, past + T) of the keys that each query sees; None if it is plainly causal.
+    """A mask (B or 1, 1, T, past + T) of the keys that each query sees; None if the usual causal mask is enough.
 
     If padding hides every key from a query, the query sees itself: a row without keys would give NaN, which would
     spread.

@@ -17,7 +17,7 @@ int64_t count_of(const std::vector<int64_t>& sizes) {
   return count;
 }
 
-// The place of a row's kind within the rows of a head.
+// The position of a kind of rows (query, key, value) within the rows of a head: 0, 1 or 2.
 size_t row_kind(Change change) { return static_cast<size_t>(change) - static_cast<size_t>(Change::query_rows); }
 
 class Planner {
@@ -77,7 +77,7 @@ class Planner {
   std::map<std::string, size_t> fused_;
 };
 
-// Our tensor `ours`, which `change` makes from the folder's tensor `name`.
+// Plans our tensor `ours`, whose values are in the folder's tensor `name` after `change`.
 PlannedTensor planned_import(const std::string& ours, Change change, const std::string& name, const ModelConfig& model,
                              const WeightFiles& files) {
   std::vector<int64_t> sizes = files.sizes(name);

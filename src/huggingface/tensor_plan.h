@@ -12,7 +12,7 @@
 
 namespace gptmoe {
 
-// `count` elements of `tensor` on the other side, from `first` on, times `factor`. An empty name: zeros.
+// `count` elements of the source tensor `tensor`, from `first` on, times `factor`; zeros if the name is empty.
 struct TensorPiece {
   std::string tensor;
   int64_t first = 0, count = 0;
@@ -40,7 +40,8 @@ struct ImportPlan {
   std::vector<std::string> unknown;  // tensors of the folder that the family does not name
   std::vector<std::string> zeros;    // tensors of the folder that must be zero (Family::zeros)
 };
-// Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided.
+// Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided into
+// them.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
 // Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the file and its tensor
 // if an element is infinite or not a number.
@@ -54,7 +55,7 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
 // Called with the number of bytes written since the last call.
 using WriteProgress = std::function<void(int64_t bytes)>;
 
-// The tensor as write_safetensors() takes it, with the values that `from` has. It reads in parts, so it needs little
+// A source of the tensor for write_safetensors(), with values read from `from`. It reads in parts, so it needs little
 // memory. Visiting it throws as read_planned() does. `from` is a SafetensorsFile or WeightFiles. All arguments must
 // outlive the source.
 template <typename Files>

@@ -105,7 +105,7 @@ void TheirConfig::need(const std::string& key, const json& otherwise, std::initi
   std::string list;
   for (const json& one : computed) list += (list.empty() ? "" : " or ") + one.dump();
   refuse(key, effective,
-         text("gptmoe computes ", list, given.is_null() ? "; it is not in the file, and this is its default" : ""));
+         text("gptmoe computes ", list, given.is_null() ? "; config.json lacks the key; this is its default" : ""));
 }
 
 void TheirConfig::refuse(const std::string& key, const json& value, const std::string& why) const {

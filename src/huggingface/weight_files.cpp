@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 constexpr const char* kOneFile = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-// The file of every tensor, by tensor.
+// The name of each tensor's file, by the tensor's name.
 std::map<std::string, std::string> read_index(const fs::path& path) {
   const auto index = read_json(path);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())

@@ -13,11 +13,11 @@ namespace gptmoe {
 
 class WeightFiles final : public TensorReader {
  public:
-  // Opens every file and checks its header, and that the files hold exactly the tensors that the index says. Throws
+  // Opens every file and checks its header, and that the files hold exactly the tensors that the index lists. Throws
   // UserError naming the file, and the tensor if there is one.
   explicit WeightFiles(const std::filesystem::path& folder);
 
-  // The file that lists all tensors.
+  // The file that lists all tensors: the index or the only file.
   const std::filesystem::path& place() const { return place_; }
   const std::vector<int64_t>& sizes(const std::string& name) const { return at(name).entry->sizes; }
   // The checksum of the bytes of all files, in the order of their names. For a single file, it equals that of a

@@ -24,10 +24,11 @@ struct EvalResult {
   std::vector<std::pair<std::string, double>> loss_by_text;  // empty if there is one text, without a name
 };
 
-// Fills a micro-batch with the loader's windows first, first+1, ...; past `last` it repeats that window.
+// Fills a micro-batch with the loader's windows from `first` on. If it has room for windows after `last`, repeats
+// `last`.
 void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last);
 
-// The windows that evaluate() takes.
+// The number of windows that evaluate() takes.
 int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens);
 
 // Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all). The ranks
@@ -37,7 +38,7 @@ int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens);
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens, const std::function<void(int64_t window, double loss)>& on_window = {});
 
-// Evaluates each text, `tokens` tokens of it, and returns the mean over all their tokens.
+// Evaluates the first `tokens` tokens of each text, as above, and returns the mean over the tokens of all texts.
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world,
                     const std::vector<NamedText>& texts, int64_t tokens);
 

@@ -12,16 +12,16 @@
 
 namespace gptmoe {
 
-// Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. Tokens of
-// `never` are never chosen. The model sees the last cache.positions() tokens. Up to that length, each token costs a
-// pass over one token; beyond it, a pass over all tokens that are seen, since their positions shift.
+// Extends `tokens` one by one, calling on_token with each, until `count` tokens are generated or on_token returns
+// false. Tokens of `never` are never chosen. The model sees the last cache.positions() tokens. Up to that length, each
+// token costs a pass over one token; beyond it, a pass over all tokens that are seen, since their positions shift.
 void generate(TextCache& cache, std::vector<int32_t> tokens, int64_t count, const SamplingOptions& options,
               const std::vector<int32_t>& never, const Rng& rng, const std::function<bool(int32_t)>& on_token);
 
 struct ContinueOptions {
   int64_t tokens = 200;  // at most
   SamplingOptions sampling = {};
-  std::vector<std::string> stops = {};  // not empty
+  std::vector<std::string> stops = {};  // none of them empty
 };
 
 // Why a text ended.
@@ -33,11 +33,11 @@ struct Continuation {
   std::string text;             // valid UTF-8, without the stop string
   std::vector<int32_t> tokens;  // all that were generated, except the end-of-text token
   int64_t prompt_tokens = 0;
-  bool truncated = false;  // the text outgrew the window: the last token was chosen without its beginning
+  bool truncated = false;  // the text outgrew the window, so the model no longer saw its beginning
   Finish finish = Finish::length;
 };
 
-// The tokens of a prompt. One without tokens becomes the end-of-text token, after which documents begin. Throws
+// The tokens of a prompt. A prompt without tokens becomes the end-of-text token, after which documents begin. Throws
 // UserError "PLACE: ..." if the tokenizer has no such token, or none for a byte of the prompt.
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt, const std::string& place);
 

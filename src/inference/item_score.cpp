@@ -12,7 +12,7 @@ int64_t code_points(const std::string& utf8) {
   return std::count_if(utf8.begin(), utf8.end(), [](char byte) { return (byte & 0xc0) != 0x80; });
 }
 
-// What divides a candidate's log-likelihood.
+// The number by which `metric` divides a candidate's log-likelihood.
 int64_t size_of(const ItemScore& item, Metric metric, size_t candidate) {
   if (metric == Metric::acc_norm) return item.characters[candidate];
   if (metric == Metric::acc_token) return item.tokens[candidate];

@@ -34,7 +34,7 @@ struct ItemScore {
 std::vector<ItemScore> score_items(const Task& task, std::span<const Request> requests,
                                    std::span<const Likelihood> likelihoods);
 
-// The candidate that an accuracy chooses.
+// The candidate that the model chooses under an accuracy metric.
 int64_t choice_of(const ItemScore& item, Metric metric);
 // The item's value of one of metrics_of(kind).
 double value_of(const ItemScore& item, TaskKind kind, Metric metric);

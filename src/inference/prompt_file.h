@@ -6,7 +6,7 @@
 namespace gptmoe {
 
 struct Prompt {
-  std::string text, place;  // place: where it was given, for errors
+  std::string text, place;  // place: where the prompt was given, for error messages
 };
 
 // The prompts of a file, in order. FILE.jsonl has a JSON object with a string "prompt" on every line; other keys are

@@ -41,7 +41,7 @@ std::string Prompts::prompt(size_t example, int64_t candidate) const {
   return prompt + task_.examples[example].context(candidate) + options_.delimiter;
 }
 
-// In the order of the draws.
+// The examples to show before `example`, in the order in which they are drawn.
 std::vector<size_t> Prompts::draw_shots(size_t example) const {
   std::vector<size_t> drawn;
   if (options_.shots == 0) return drawn;

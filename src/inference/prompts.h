@@ -8,7 +8,7 @@ namespace gptmoe {
 
 struct PromptOptions {
   std::string delimiter = " ";  // between a context and its continuation
-  int64_t shots = 0;            // solved examples before each one, drawn by `seed` from the others of its file
+  int64_t shots = 0;  // solved examples before each example, drawn by `seed` from the other examples of the file
   uint64_t seed = 1;
 };
 
@@ -19,8 +19,8 @@ class Prompts {
 
   // The shots, each with its right continuation and a line break, then the context, with delimiters. Shots are examples
   // of the same category, each drawn once. An example with the same contexts and the same continuations, in any order,
-  // is a copy of the one asked and would give its answer away, so it is never drawn. Throws UserError if there are too
-  // few other examples.
+  // is a copy of the example asked and would give its answer away, so it is never drawn. Throws UserError if there are
+  // too few other examples.
   std::string prompt(size_t example, int64_t candidate) const;
 
  private:
@@ -28,9 +28,9 @@ class Prompts {
 
   const Task& task_;
   PromptOptions options_;
-  std::vector<size_t> first_copy_;                         // of each example in its category; itself if it is the first
-  std::vector<int64_t> copies_;                            // of each first copy, itself included
-  std::map<std::string, std::vector<size_t>> categories_;  // their examples
+  std::vector<size_t> first_copy_;                         // by example: its first copy in the category, or itself
+  std::vector<int64_t> copies_;                            // by first copy: the number of copies, itself included
+  std::map<std::string, std::vector<size_t>> categories_;  // the examples of each category
 };
 
 }  // namespace gptmoe

@@ -71,7 +71,7 @@ int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& op
     threshold -= each.weight;
     if (threshold < 0) return each.id;
   }
-  return likeliest.id;  // rounding left no other
+  return likeliest.id;  // only rounding leads here
 }
 
 }  // namespace gptmoe

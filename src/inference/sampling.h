@@ -10,8 +10,8 @@ struct SamplingOptions {
   double top_p = 1.0;        // nucleus (Holtzman et al. 2020): the smallest set of likeliest tokens with this mass
 };
 
-// A token sampled from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0, 1) decides. Ties go to
-// the lower id. A token whose logit is minus infinity is never the result. Throws Failure if a logit is NaN or
+// A token sampled from softmax(logits / temperature) restricted to top_k and top_p; `uniform` in [0, 1) decides. Ties
+// go to the lower id. A token whose logit is minus infinity is never the result. Throws Failure if a logit is NaN or
 // infinite, or if all are minus infinity.
 int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& options, double uniform);
 

@@ -76,8 +76,8 @@ TaskKind kind_of(const JsonSection& line) {
   if (line.has("context_options")) return TaskKind::schema;
   if (line.has("context") || line.has("continuation")) return TaskKind::completion;
   line.fail("",
-            "not a task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
-            "continuation; see docs/eval.md");
+            "not a task: needs the keys (query, choices, gold), (context_options, continuation, gold) or (context, "
+            "continuation); see docs/eval.md");
 }
 
 Example read_example(JsonSection& line, TaskKind kind, int64_t number) {
@@ -116,7 +116,7 @@ std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths, con
           given_by, path, ": no such file or folder; ",
           file_type_at(path + kEnding) == fs::file_type::regular
               ? text("did you mean ", path, kEnding, "?")
-              : "give a file of JSON lines or a folder of them; docs/tasks.md says how to make those of benchmarks");
+              : "give a file of JSON lines or a folder of them; docs/tasks.md says how to make one from a benchmark");
     if (type != fs::file_type::directory) {
       files.push_back({fs::path(path).stem().string(), path});
       continue;

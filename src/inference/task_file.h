@@ -51,13 +51,14 @@ struct TaskFile {
   std::filesystem::path path;
 };
 
-// Named files, and every *.jsonl below named folders, sorted by path. A task has its file's name without the ending,
-// or, for a file in a folder, its path relative to that folder. Throws UserError if a path does not exist, a folder
-// holds no task, or two tasks have the same name. `given_by` is where the paths come from, for messages.
+// The files among `paths`, and every *.jsonl below the folders among them, sorted by path. A task has its file's name
+// without the ending, or, for a file in a folder, its path relative to that folder. Throws UserError if a path does not
+// exist, a folder holds no task, or two tasks have the same name. `given_by` is where the paths come from, for
+// messages.
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths, const std::string& given_by = "--task ");
 
-// Throws UserError "FILE:LINE: ..." for a line that is not JSON or not a task, unknown keys, an empty text, a gold that
-// is not a candidate, a line of another kind than the first, or categories on some lines only.
+// Reads a task. Throws UserError "FILE:LINE: ..." for a line that is not JSON or not a task, unknown keys, an empty
+// text, a gold that is not a candidate, a line of another kind than the first, or categories on some lines only.
 Task read_task(const TaskFile& file);
 
 }  // namespace gptmoe

@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The next-token logits of texts, for texts that grow: the keys and values of the latest text's tokens are kept, so
-// that a text with the same beginning costs only a pass over its other tokens.
+// Computes the next-token logits of texts that grow. Keeps the keys and values of the latest text's tokens, so that a
+// text with the same beginning costs only a pass over its other tokens.
 class TextCache {
  public:
   // For texts of up to `positions` tokens, at most max_position_embeddings. The parameters of `gpt` must be loaded, and
@@ -21,10 +21,10 @@ class TextCache {
   int64_t positions() const { return positions_; }
   int64_t vocab_size() const { return gpt_.config().vocab_size; }
   // The logits (V) after `text`, 1 to positions() token ids below V. They equal a forward pass over the whole text, up
-  // to rounding. With a document mask, only the text's last document runs: no other token is seen. They are in the
-  // host's memory until the next call.
+  // to rounding. With a document mask, only the text's last document runs: no other token is seen. The logits stay in
+  // the host's memory until the next call.
   const std::vector<float>& logits_after(std::span<const int32_t> text);
-  // The number of tokens that the latest logits_after() ran.
+  // The number of tokens that the latest logits_after() passed through the model.
   int64_t latest_run() const { return latest_run_; }
 
  private:

@@ -23,7 +23,7 @@ struct TextScore {
   double bits_per_byte() const;
 };
 
-// Bytes of text in the targets of the loader's first `windows` windows of T tokens: what the tokenizer decodes them to.
+// The number of bytes that `tokenizer` decodes from the targets of the loader's first `windows` windows of T tokens.
 // Special tokens are not text and do not count. Throws UserError naming a token that the tokenizer does not have.
 int64_t text_bytes(const TokenLoader& loader, int64_t windows, int64_t T, const Tokenizer& tokenizer);
 

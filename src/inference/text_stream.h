@@ -9,11 +9,12 @@ namespace gptmoe {
 // tokens. It is always valid UTF-8: bytes that are not part of a character become U+FFFD.
 class TextStream {
  public:
-  // No stop string is empty.
+  // No stop string may be empty.
   explicit TextStream(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   // Adds a token's bytes. Returns true if the text now holds a stop string. The text ends before the stop string that
-  // is complete first; if several are complete at the same byte, before the longest. No more tokens may be added then.
+  // is complete first; if several are complete at the same byte, before the longest. After that, no more tokens may be
+  // added.
   bool add(std::string_view bytes);
   // The text that was added since the last call, except for a tail that may still turn out to be part of a character or
   // of a stop string.

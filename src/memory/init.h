@@ -16,8 +16,7 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// The part of a row that begins at element `first` and is as long as `elements`. A row may have several copies in
-// different dtypes.
+// A part of a row, which begins at the row's element `first`. A row may have several copies in different dtypes.
 struct RowPart {
   Tensor elements;  // rank 1
   int64_t first = 0;

@@ -71,7 +71,7 @@ class ParamTable {
   Tensor grad(ParamId id) const;
   // A row as checkpoints store it: a view of the master if the master holds the whole row, else of the values.
   Tensor row_value(const ParamRow& row) const;
-  // Every place that stores the row or a part of it. The first holds all elements; the last is the most precise.
+  // All tensors that store the row or a part of it. The first holds all elements; the last is the most precise.
   std::vector<RowPart> row_parts(const ParamRow& row) const;
   Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }  // without windows
   // The row's gradient, or with windows the parts of it that this rank holds.

@@ -28,7 +28,7 @@ class Partition {
     return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
   }
 
-  // The elements that both this partition and `other` cover. The result stores them one after the other.
+  // The elements that `other` has too. Their pieces are contiguous in the new partition's own storage.
   Partition common_with(const Partition& other) const {
     Partition common;
     for (const Piece& piece : pieces_)

@@ -176,8 +176,8 @@ Chart similarity_chart(const AnalysisLog& log, const std::string& scope, const s
 Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const std::string& id) {
   Chart chart = by_experts_per_token(log, scope, &AnalysisLog::Similarity::norm_ratio);
   chart.id = id;
-  chart.description = "Norm of router gradients over the dense router's against experts per token";
-  chart.y.title = "norm over the dense gradient's (log scale)";
+  chart.description = "Norm of router gradients, divided by the dense router's, against experts per token";
+  chart.y.title = "norm / norm of the dense gradient (log scale)";
   chart.y.scale = Scale::log;
   chart.reference = 1;
   chart.reference_label = "as long as dense";

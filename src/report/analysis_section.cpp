@@ -150,7 +150,7 @@ std::string gradient_part(const AnalysisLog& log, const std::string& id, PageCha
   charts += page.add(router, norm_ratio_chart(log, "router", id + "-norm-router"));
   return part("Router gradients against the dense router's",
               text("Means over ", log.gradient_batches, " batches of ", grouped_digits(log.batch_tokens),
-                   " tokens. Line: mean over layers. Band: lowest to highest.")) +
+                   " tokens. Line: mean over layers. Band: lowest to highest layer.")) +
          element("div", charts, "charts") + part("Cosine by layer and K") + maps(similarity_maps(log));
 }
 

@@ -1,5 +1,5 @@
-// How charts are drawn from their numbers: the same classes and the same shape as in the markup. Knows the page's data
-// format (PageCharts::data), but neither the page nor what its reader has chosen.
+// How charts are drawn from their numbers: the same classes and the same shape as in the markup. Knows the format of
+// the data (PageCharts::data), but neither the page nor the reader's choices.
 const drawing = (() => {
   'use strict';
   const kFont = 12, kRow = 20, kLetter = 0.58 * kFont;
@@ -7,7 +7,7 @@ const drawing = (() => {
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => '&#' + c.charCodeAt(0) + ';');
   const known = (value) => value !== null && Number.isFinite(value);
   const digits = (value) => String(Number(value.toPrecision(6))).replace('-', '−');
-  // With a slack, so that rounding does not drop an end.
+  // The tolerance ensures that rounding does not drop an end.
   const within = (value, low, high) => value >= low - 1e-9 * (high - low) && value <= high + 1e-9 * (high - low);
   const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + '…' : text);
   const width = (text) => kLetter * text.length;
@@ -18,7 +18,7 @@ const drawing = (() => {
     return String(Number(value.toPrecision(6)));
   }
 
-  // Where the axes are, in pixels, what they span, and the place of a value on each.
+  // The position of the axes in pixels, their ranges, and functions from a value to its position on each axis.
   function frameOf(left, right, top, bottom, x0, x1, y0, y1, xLog, yLog) {
     const scale = (log) => (log ? Math.log : (value) => value);
     const fx = scale(xLog), fy = scale(yLog);

@@ -168,7 +168,8 @@ void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
   }
 }
 
-// 0 is a token count like any other: a run that starts from given weights is evaluated before its first step.
+// The last token count that every arm reached. It may be 0: a run that starts from given weights is evaluated before
+// its first step.
 int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
   std::optional<int64_t> last;
   for (const ArmResult& result : arms)

@@ -100,8 +100,8 @@ struct ArmResult {
   double throughput_ratio = kUnknown;
   SpeedObstacle speed_obstacle;
 
-  // At the last eval, [MoE layer][place]: an expert's share of the layer's assignments, multiplied by E (1 = balanced).
-  // Experts of different seeds do not correspond, so each run's experts are sorted, busiest first, and each place is
+  // At the last eval, [MoE layer][rank]: an expert's share of the layer's assignments, multiplied by E (1 = balanced).
+  // Experts of different seeds do not correspond, so each run's experts are ranked, busiest first, and each rank is
   // averaged over runs.
   std::vector<std::vector<double>> expert_load;
   // At the last eval, over all layers: the number of experts below kDeadShare of their fair share (mean over runs), and

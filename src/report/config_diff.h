@@ -16,7 +16,7 @@ struct ConfigDiff {
   std::vector<ConfigRow> shared;
 };
 
-// The resolved configs of all runs, leaf by leaf, in the order of the files.
+// Compares the resolved configs of all runs value by value. The rows are in the order of the config files.
 ConfigDiff diff_configs(const Comparison& comparison);
 
 }  // namespace gptmoe

@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws UserError if the folder cannot be read. If a folder below it cannot be read, throws too or, with `skipped`,
-// appends the error's text to it.
+// Appends the runs at and below `folder` to `runs`. Throws UserError if `folder` cannot be read. If a folder below it
+// cannot be read, throws too or, with `skipped`, appends the error's text to `skipped`.
 void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector<std::string>* skipped) {
   if (anything_at(folder / kCheckpointStateFile)) return;
   if (holds_run(folder)) {
@@ -28,7 +28,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector
   std::error_code error;
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code gone;  // what was removed since the folder was listed is no run
+    std::error_code gone;  // an entry that was removed after the listing is no run
     const std::string name = entry->path().filename().string();
     if (!entry->is_directory(gone) || entry->is_symlink(gone) || name.starts_with('.') || name == kCheckpointsFolder ||
         is_unfinished(name))
@@ -73,7 +73,7 @@ std::string router_of(const fs::path& run) {
   return config.contains(type) ? config[type].dump() : "\"topk\"";
 }
 
-// `name` is the path of the arm from `folder` on.
+// The arm whose path relative to `folder` is `name`, described by one of its runs.
 FoundArm describe(const fs::path& folder, const fs::path& name, const fs::path& run) {
   const std::string label = name == "." ? folder.string() : name.string();
   const bool topk = router_of(run) == "\"topk\"";  // not in the braces: GCC 12 frees the label twice if it throws

@@ -1,5 +1,5 @@
 #pragma once
-// Finds runs in the folders that hold several, such as those of gptmoe compare: FOLDER/ARM/seed_1,
+// Finds runs in folders of several runs, such as those that gptmoe compare makes: FOLDER/ARM/seed_1,
 // FOLDER/CONFIG/learning_rate=1e-3/seed_1.
 #include <filesystem>
 #include <functional>
@@ -14,7 +14,7 @@ namespace gptmoe {
 bool natural_less(const std::string& a, const std::string& b);
 
 // The runs at and below `folder`, in natural order of their paths (records/run_folder.h). Does not look into runs,
-// checkpoints, hidden folders, folders named "checkpoints" and links. Leaves out folders that vanish during the search.
+// checkpoints, hidden folders, folders named "checkpoints" or links. Leaves out folders that vanish during the search.
 // Throws UserError naming a folder that cannot be read. With `skipped`, only `folder` itself throws: a folder below it
 // that cannot be read is left out, and `skipped` gets a line that says why.
 std::vector<std::filesystem::path> find_runs(const std::filesystem::path& folder,
@@ -30,7 +30,7 @@ using RunReader = std::function<RunLog(const std::filesystem::path& run)>;
 std::vector<Arm> find_arms(const std::filesystem::path& folder, const RunReader& read,
                            std::vector<std::string>* skipped = nullptr);
 
-// The same arms, without reading their rows: the folders of their runs.
+// The folders of the runs that find_arms() would return, arm by arm; reads no rows.
 std::vector<std::filesystem::path> find_runs_by_arm(const std::filesystem::path& folder);
 
 }  // namespace gptmoe

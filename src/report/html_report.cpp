@@ -108,7 +108,7 @@ std::string tasks_section(const Comparison& comparison, PageCharts& page) {
   for (const TaskCurve& task : task_curves(comparison))
     charts += page.add(task.name, task_chart(comparison, task, text("task-", number++)));
   if (charts.empty()) return "";
-  return heading("h2", "Downstream tasks", "Accuracy on the tasks that the runs were scored on as they trained.") +
+  return heading("h2", "Downstream tasks", "Accuracy on the tasks on which the runs were scored during training.") +
          element("div", charts, "charts");
 }
 

@@ -64,7 +64,8 @@ Parts without_beginning(Parts names, const std::string& separators, bool numbers
   return names;
 }
 
-// `alone`: nothing else is left of the paths, so settings keep their names.
+// Removes the beginning and the end that all names of one level share. If the names are settings (`settings`), removes
+// only a shared "KEY="; if nothing else remains of the paths (`alone`), keeps it.
 Parts stripped(Parts names, bool settings, bool alone) {
   if (settings && alone) return names;
   if (settings) {

@@ -1,5 +1,5 @@
 #pragma once
-// What reports call their arms.
+// The names of arms in reports.
 #include <string>
 #include <vector>
 
@@ -10,8 +10,8 @@ namespace gptmoe {
 // Short names for different paths, in the same order. First, folders that all paths share are left out: "a/8c1_topk/x"
 // and "a/8c1_default/x" become "8c1_topk" and "8c1_default". Then a beginning or an end that all names share, up to a
 // "_", "-" or "=", is left out unless only numbers would remain: "topk" and "default". The name of a single path is its
-// last folder, preceded by the folder above if the last one holds settings. A name that is already taken gets a number:
-// "a (2)".
+// last folder, preceded by the folder above if the last one is named by settings. A name that is already taken gets a
+// number: "a (2)".
 std::vector<std::string> short_names(const std::vector<std::string>& paths);
 
 // Checks the values of --label. There must be none, or one for each of `names`. They must differ, must not be empty,

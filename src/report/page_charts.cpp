@@ -15,7 +15,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostPoints = 500;
 
-// Every n-th point and the last one, at most kMostPoints + 1: a long run's points are denser than the pixels.
+// Keeps every n-th point and the last one, at most kMostPoints + 1 in total: a long run's points are denser than the
+// pixels.
 Chart thinned(Chart chart) {
   for (Series& series : chart.series) {
     const size_t count = series.points.size(), stride = (count + kMostPoints - 1) / kMostPoints;

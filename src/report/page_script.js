@@ -280,7 +280,7 @@
     figure.classList.add('scripted');
     figure.addEventListener('pointermove', (event) => point(figure, event));
     figure.addEventListener('pointerdown', (event) => point(figure, event));
-    // A finger leaves after each tap. The values stay until the next tap elsewhere.
+    // On a touch screen, the pointer leaves after each tap; the values stay until the next tap elsewhere.
     figure.addEventListener('pointerleave', (event) => {
       if (event.pointerType !== 'touch') leave(figure);
     });

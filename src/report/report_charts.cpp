@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kStretches = 120;
 constexpr size_t kFewEvals = 12;  // a curve this short is shown whole
 
-// The legend is left out if there is only one curve.
+// The arm's label in the legend; empty if there is only one arm.
 std::string legend_of(const Comparison& comparison, size_t arm) {
   return comparison.single() ? "" : comparison.arms[arm].arm.label;
 }
@@ -68,7 +68,7 @@ Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(c
   return series;
 }
 
-// The same for the weights' averages; without points if they are not known.
+// The curve of perplexity_series(), with averaged weights instead of the last ones; no points if they are unknown.
 Series average_series(const Comparison& comparison, size_t arm, double (*x)(const CurvePoint&), double x_unit) {
   Series series{"", static_cast<int>(arm), 1, {}, true};
   series.name = comparison.arms[arm].arm.label + ", averaged weights";
@@ -164,7 +164,7 @@ size_t experts_of(const ArmResult& result) {
   return experts;
 }
 
-// MoE layers are the last ones of the model; dense layers may come before them.
+// The index of the model's first MoE layer. All layers after it are MoE layers too.
 size_t first_moe_layer(const ArmResult& result) {
   const nlohmann::ordered_json::json_pointer dense("/model/first_k_dense_replace");
   const nlohmann::ordered_json& config = result.arm.runs[0].config;

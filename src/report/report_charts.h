@@ -21,9 +21,9 @@ Axis step_axis();
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the confidence interval
-// (PairedGap). The frame holds every mean and every arm's last interval; wider intervals before that are cut. A
-// reference (another experiment's gap, report/reference.h) is drawn as a dashed line at its own steps. If its training
-// is shorter or longer than ours, a second dashed line places its points at equal fractions of training. The
+// (PairedGap). The frame holds every mean and every arm's last interval; earlier intervals that are wider are cut off.
+// A reference (another experiment's gap, report/reference.h) is drawn as a dashed line at its own steps. If its
+// training is shorter or longer than ours, a second dashed line places its points at equal fractions of training. The
 // reference's points before our first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
 // The gap at equal steps, for the arms with more or fewer tokens per step than the baseline; nullopt if there are none.

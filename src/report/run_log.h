@@ -50,8 +50,8 @@ struct RunLog {
 
 // Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and DIR/history.json.
 // Rows that are missing are among the run's problems (records/row_chain.h). A last line without a newline is incomplete
-// and is left out. That is normal while a process trains the run, since the line is being written, and a problem
-// otherwise. Throws UserError (FILE:LINE: ...) at a malformed line: not an object, an unknown event, a field missing or
+// and is left out. This is normal while a process trains the run, since the line is being written; otherwise it is a
+// problem. Throws UserError (FILE:LINE: ...) at a malformed line: not an object, an unknown event, a field missing or
 // of the wrong type, a step that does not advance, a shape that changes.
 RunLog read_run(const std::filesystem::path& dir, const std::optional<SavedRow>& saved = std::nullopt);
 

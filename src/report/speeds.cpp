@@ -34,7 +34,7 @@ std::map<int64_t, double> speed_by_step(const Arm& arm) {
 
 std::string name_of(const Arm& arm, const RunLog& run) { return text(arm.label, " (", run.dir.string(), ")"); }
 
-// What in one arm's own runs prevents a comparison of speeds.
+// Why the runs of this arm alone prevent a comparison of speeds; empty if they do not.
 SpeedObstacle obstacle_in(const Arm& arm) {
   for (const RunLog& run : arm.runs) {
     if (run.at_once > 1)

@@ -12,8 +12,8 @@ void measure_speed(ArmResult& result);
 // Median, over the steps that both arms logged, of the arm's tokens per second / the baseline's.
 double speed_ratio(const Arm& arm, const Arm& baseline);
 
-// Empty if, from their first step on, all runs of both arms were trained by the same build on the same machine, with
-// the same numbers of threads and ranks, and without another run beside them.
+// Why the arms' speeds cannot be compared. Empty if, from their first step on, all runs of both arms were trained by
+// the same build on the same machine, with the same numbers of threads and ranks, and without another run beside them.
 SpeedObstacle speed_obstacle(const Arm& arm, const Arm& baseline);
 
 }  // namespace gptmoe

@@ -242,7 +242,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label is placed at whichever end of the line has more room.
+// Draws the reference line, with its label at whichever end has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const auto columns = static_cast<size_t>((frame.right - frame.left - 12) / text_width("n", kFont));
@@ -277,7 +277,7 @@ void draw_data(const Chart& chart, const Frame& frame, std::string& out) {
   for (const Series& series : chart.series) draw_hints(chart, series, x, y, out);
 }
 
-// Empty if nothing is drawn.
+// The attribute data-frame; empty if nothing is drawn.
 std::string frame_attribute(const Frame& frame) {
   if (frame.x.empty() || frame.y.empty()) return "";
   std::string out;

@@ -55,7 +55,7 @@ void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
   row.cells.push_back(std::move(target));
 }
 
-// The values of one setting in all points of a family, as far as they are numbers.
+// The values of one setting in all points of a family, without those that are not numbers.
 std::vector<double> numbers_tried(const Sweep& sweep, const SweepFamily& family, const std::string& path) {
   std::vector<double> numbers;
   for (const size_t point : family.points)

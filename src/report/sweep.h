@@ -18,7 +18,7 @@ struct SweepFamily {
 struct Sweep {
   Comparison all;                       // every point
   std::vector<SweepFamily> families;    // in the order of the configs
-  double target_perplexity = kUnknown;  // that of the best point of the first family that has a best point
+  double target_perplexity = kUnknown;  // of the best point of the first family that has one
 
   // The point's settings; "as configured" without any.
   std::string point_name(size_t arm) const;
@@ -38,8 +38,8 @@ struct SettingPair {
 // Empty for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
-// Each family at its best point. Families without a best point are left out. If no family has one, each is at its first
-// point.
+// Compares the families, each at its best point. Leaves out families without a best point. If no family has one,
+// compares each at its first point.
 Comparison compare_best(const Sweep& sweep);
 
 // The setting's value as a number; nullopt if it is not a number.

@@ -64,7 +64,7 @@ void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
           }));
 }
 
-// The cell gives the reason if speeds are not compared.
+// Adds the speeds relative to the baseline. If speeds are not compared, the cell gives the reason.
 void add_throughput_row(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   const auto cell = [](const ArmResult& r) {
     return r.speed_obstacle.brief.empty() ? where_known(r.throughput_ratio, ratio_text)
@@ -111,7 +111,7 @@ double entropy_mean(const ArmResult& result) {
   return statistics_of(result.curve.back().router_entropy).mean;
 }
 
-// The most and the least loaded expert of any layer.
+// The loads of the busiest and the idlest expert over all layers.
 std::string load_extremes(const ArmResult& result) {
   if (result.expert_load.empty()) return "";
   double most = -HUGE_VAL, least = HUGE_VAL;

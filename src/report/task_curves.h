@@ -28,7 +28,8 @@ std::vector<TaskCurve> task_curves(const Comparison& comparison);
 // "0.312 ± 0.010", the arm's accuracy at its last point; empty if it has none.
 std::string last_accuracy(const TaskCurve& curve, size_t arm);
 
-// The arms' accuracies against tokens, with the band from the lowest to the highest seed. Guessing is marked.
+// The arms' accuracies against tokens, with the band from the lowest to the highest seed. A line marks the accuracy of
+// guessing.
 Chart task_chart(const Comparison& comparison, const TaskCurve& task, const std::string& id);
 
 }  // namespace gptmoe

@@ -52,7 +52,7 @@ std::vector<SetComparison> compare_by_set(const Comparison& comparison) {
       if (all_have(comparison, name)) sets.push_back({name, compare(arms_on(comparison, name))});
     break;
   }
-  if (sets.size() == 1) sets.clear();  // the whole report is about it
+  if (sets.size() == 1) sets.clear();  // the rest of the report covers the only set
   return sets;
 }
 

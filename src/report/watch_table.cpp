@@ -27,7 +27,7 @@ std::string duration_text(double seconds) {
 
 std::string where_known(double value, const std::string& words) { return std::isfinite(value) ? words : "—"; }
 
-// The end of a name says more than its beginning.
+// Shortens a name at its beginning, since its end says more.
 std::string name_text(const std::string& name) {
   std::string end = name;
   while (columns_of(end) > kWidestName - 1) end.erase(0, 1);

@@ -41,7 +41,7 @@ class WatchedRun {
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
   // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
-  // if no process trains the run and it has not ended. What cannot be read becomes problem().
+  // if the run has not ended and no process trains it. An error in reading becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }
@@ -49,7 +49,7 @@ class WatchedRun {
   // What could not be read, in one line; empty if all could.
   const std::string& problem() const { return problem_; }
 
-  // Steps done: of the last row, or of the last checkpoint of an interrupted run, which may have no row.
+  // The number of steps done: from the last row or, if that is later, from the last checkpoint of an interrupted run.
   int64_t step() const { return std::max(rows_.step, saved_step_); }
   int64_t steps() const { return steps_; }
   // From the last rows; NaN if unknown.
@@ -65,7 +65,7 @@ class WatchedRun {
   const LongCurve& losses() const { return rows_.losses; }
 
  private:
-  // What the rows up to read_ say.
+  // The contents of the rows before position read_.
   struct Rows {
     int64_t lines = 0, step = 0, eval_step = 0, tokens = 0, dead = 0, experts = 0;
     double loss = kUnknown, perplexity = kUnknown, tokens_per_second = kUnknown, time = 0;

@@ -43,7 +43,7 @@ void MergeTable::encode_word(std::string_view word, std::vector<int32_t>& ids) c
   encode_long(word, ids);
 }
 
-// For words, a linear search for the lowest rank is faster than a queue, and it vectorises.
+// Finds the lowest rank by linear search, which is faster than a queue on words, and vectorises.
 void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t n = word.size();
@@ -79,9 +79,9 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
   return merged.size() == 2 && merged[0] == left && merged[1] == right;
 }
 
-// Tokens are the encoding of a word exactly if each pair of neighbours is the encoding of its own bytes: the first
-// merge across a boundary would also happen if the two neighbours were alone. So a long word is merged in chunks. The
-// last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped, and the next chunk starts
+// Merges a long word in chunks. This is exact because tokens are the encoding of a word if each pair of neighbours is
+// the encoding of its own bytes: the first merge across a boundary would also happen if the two neighbours were alone.
+// The last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped, and the next chunk starts
 // where they started. The tokens before this seam and those of the next chunk are joined if the two tokens at the seam
 // are the encoding of their own bytes. If they are not, the seam moves back and the chunk grows, at most to the whole
 // word.

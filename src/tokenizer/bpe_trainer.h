@@ -35,9 +35,10 @@ class BpeTrainer {
   static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
 
   // Ids 0..255 are the bytes in alphabet_order(). The merges in training order follow, then the special tokens. There
-  // are `vocab_size` ids in total, or fewer if no pair is left that occurs twice. No merge spells a special token or is
-  // written like one in tokenizer.json. The first of kEndOfTextNames among the special tokens ends documents, as when
-  // the file is loaded. `progress`, if given, gets the number of tokens after each merge. Throws like check().
+  // are `vocab_size` ids in total, or fewer if no pair is left that occurs twice. No merge results in a special token's
+  // text, or in bytes that tokenizer.json writes as that text. The first of kEndOfTextNames among the special tokens
+  // ends documents, as when the file is loaded. `progress`, if given, gets the number of tokens after each merge.
+  // Throws like check().
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 

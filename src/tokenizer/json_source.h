@@ -46,7 +46,7 @@ class JsonSource {
   [[noreturn]] void fail(std::string_view where, const Args&... why) const {
     throw Error(text(file_, ": ", where, where.empty() ? "" : ": ", why...));
   }
-  // Runs `action` and adds the place to its UserErrors; `where` is called only then.
+  // Runs `action`. If it throws a UserError, puts the file and where() in front of the message.
   template <typename Where, typename Action>
   void at(Where where, Action action) const {
     try {

@@ -17,7 +17,7 @@ class LastMerges {
     for (const Merge& merge : vocabulary.merges) merges_[key(merge.left, merge.right)] = &merge;
   }
 
-  // The last merge when only the token's bytes are merged; nothing if they do not become the token.
+  // The last merge that makes the token from its bytes alone; nullopt if its bytes do not become the token.
   std::optional<Merge> of(int32_t token) const {
     std::vector<int32_t> parts;
     for (const char byte : vocabulary_.tokens[static_cast<size_t>(token)])

@@ -117,7 +117,7 @@ class RankFileReader {
     }
   }
 
-  // 256 special tokens; those without a purpose are numbered.
+  // Llama 3 has 256 special tokens. The reserved ones are numbered.
   void add_llama3_tokens(size_t first) {
     int reserved = 0;
     for (size_t i = 0; i < 256; ++i) {

@@ -37,7 +37,7 @@ bool is_there(const fs::path& path) {
   return with_remedy(kRemedy, [&] { return anything_at(path); });
 }
 
-// The file that identifies the layout in a folder, if it holds a tokenizer.
+// The file that identifies the layout of a folder; nullopt if the folder holds no tokenizer.
 std::optional<fs::path> find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt"})
     if (is_there(folder / name)) return folder / name;
@@ -91,7 +91,8 @@ Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPatter
     return read_rank_file(path, *pattern);
   }
   if (pattern)
-    user_error(path.string(), ": --pattern ", name_of(*pattern), " is for rank files only; this file has its own");
+    user_error(path.string(), ": --pattern ", name_of(*pattern),
+               " is for rank files only; this file has its own pattern");
   if (is_of_pair(path)) {
     const auto [vocab, merges] = pair_of(path);
     return read_gpt2_files(vocab, merges);
@@ -104,7 +105,8 @@ class EndOfText {
  public:
   EndOfText(const fs::path& path, Vocabulary& vocabulary) : path_(path), vocabulary_(vocabulary) {}
 
-  // Makes the token special, whatever the file says: no document may contain its own end.
+  // Chooses the token that ends documents. Makes it special, whatever the file says: no document may contain its own
+  // end.
   void choose(const std::string& wanted) {
     std::optional<int32_t> id = find(wanted);
     if (wanted.empty())

@@ -29,12 +29,12 @@ Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptio
 
 // The files that load_tokenizer(path) reads, the one that identifies the layout first; none if nothing is at `path` or
 // it is a folder without a tokenizer. GPT-2's pair may come with a tokenizer_config.json. Throws UserError for an
-// unknown kind of file, a pair that is not complete, a link to nothing, or a path that the system does not let it
+// unknown kind of file, a pair that is not complete, a dangling link, or a path that the system does not allow it to
 // check.
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
-// Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError for what that format
-// cannot express (two tokens written in the same way).
+// Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError if that format
+// cannot express the tokenizer (two tokens written in the same way).
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
 
 }  // namespace gptmoe

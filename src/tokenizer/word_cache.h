@@ -39,7 +39,7 @@ class WordCache {
 
   struct Entry {
     uint64_t low = 0, high = 0;
-    std::array<int32_t, kInlineIds> ids{};  // if the ids are kept elsewhere: places in spilled_ids_ and spilled_text_
+    std::array<int32_t, kInlineIds> ids{};  // or positions in spilled_ids_ and spilled_text_, see insert()
     uint8_t bytes = 0;                      // of the word; 0 = empty
     uint8_t count = 0;                      // of ids
   };

@@ -226,10 +226,12 @@ TEST_F(Safetensors, RefusesAnEntryThatDoesNotFitItsData) {
   for (const char* offsets : {"[24]", "[0,12,24]", "[-1,24]", "[0,24.0]", "{}"})
     EXPECT_EQ(of("F32", "[6]", offsets), fields) << offsets;
   EXPECT_EQ(of("F32", "[7]", "[0,28]"),
-            " tensor \"f\": data_offsets [0, 28] leave the 24 bytes of data: the file is damaged or cut short");
+            " tensor \"f\": data_offsets [0, 28] are not a range within the 24 bytes of data: the file is damaged or "
+            "cut short");
   EXPECT_EQ(of("F32", "[6]", "[24,0]"),
-            " tensor \"f\": data_offsets [24, 0] leave the 24 bytes of data: the file is damaged or cut short");
-  EXPECT_EQ(of("F32", "[5]", "[4,24]"), " tensor \"f\": data begins at 4 where the tensor before it ends at 0");
+            " tensor \"f\": data_offsets [24, 0] are not a range within the 24 bytes of data: the file is damaged or "
+            "cut short");
+  EXPECT_EQ(of("F32", "[5]", "[4,24]"), " tensor \"f\": data begins at 4, but the tensor before it ends at 0");
   EXPECT_EQ(of("F32", "[5]", "[0,24]"), " tensor \"f\": 24 bytes do not hold F32 (5)");
   // 2^62 elements of 4 bytes are 2^64 bytes, which overflows and must not be taken for 0 or 24.
   EXPECT_EQ(of("F32", "[4611686018427387910]", "[0,24]"),
@@ -246,8 +248,8 @@ TEST_F(Safetensors, RefusesGapsAndOverlaps) {
                                    "," + std::to_string(end) + "]}}",
                                std::string(24, 'x')));
   };
-  EXPECT_EQ(of(8, 24), " tensor \"g\": data begins at 8 where the tensor before it ends at 12");
-  EXPECT_EQ(of(16, 24), " tensor \"g\": data begins at 16 where the tensor before it ends at 12");
+  EXPECT_EQ(of(8, 24), " tensor \"g\": data begins at 8, but the tensor before it ends at 12");
+  EXPECT_EQ(of(16, 24), " tensor \"g\": data begins at 16, but the tensor before it ends at 12");
   EXPECT_NE(of(12, 20).find("4 bytes belong to no tensor"), std::string::npos);
 }
 

@@ -239,7 +239,7 @@ TEST_F(RanksCli, DoNotWaitForAnMpirunThatNeverReturns) {
   setenv("PATH", path.c_str(), 1);
   EXPECT_EQ(result.exit_code, 1);
   expect_contains(result.err,
-                  "gptmoe: mpirun had not ended 1 s after the last rank had, so it was killed; continue with "
+                  "gptmoe: mpirun was still running 1 s after the last rank ended, so it was killed; continue with "
                   "--resume\n");
   expect_contains(result.out, "done ");
 }

@@ -28,7 +28,7 @@ TEST_F(TaskFileTest, ANameIsNoFile) {
   EXPECT_EQ(error_of([&] { find_task_files({path}); }),
             "--task " + path +
                 ": no such file or folder; give a file of JSON lines or a folder of them; "
-                "docs/tasks.md says how to make those of benchmarks");
+                "docs/tasks.md says how to make one from a benchmark");
   write_text_file(path + ".jsonl", "");
   EXPECT_EQ(error_of([&] { find_task_files({path}); }),
             "--task " + path + ": no such file or folder; did you mean " + path + ".jsonl?");
@@ -138,7 +138,7 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
 TEST_F(TaskFileTest, OtherKindsOfTasksAreRefused) {
   EXPECT_EQ(refused(R"({"context": "q", "answer": "18"})"),
             "1: answer: tasks with generated answers are not scored; see docs/eval.md");
-  EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys query, choices, gold, or "));
+  EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys (query, choices, gold), "));
   EXPECT_TRUE(refused("\n\n").starts_with(" no examples"));
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})"
                     "\n"

@@ -83,7 +83,7 @@ TEST_F(RankDevices, MayBeVisibleOneByOne) {
   EXPECT_EQ(
       refusal("cuda", {1, 2, sharing}),
       text("rank 1 (here): rank 0 (here) and rank 1 (here) use the same GPU (", shared,
-           "): start as many ranks on a machine as it has GPUs, let each rank see all of them or one of its own, or "
+           "): start at most one rank per GPU on each machine, and let each rank see all GPUs or a different one; or "
            "set device to \"cpu\""));
 }
 

@@ -258,7 +258,7 @@ TEST_F(InitFrom, RefusesWhatDoesNotFit) {
 TEST_F(InitFrom, RefusesExpertsThatCannotStartAsTheDenseLayer) {
   train_dense();
   expect_contains(refusal(from(source_, {{"model", {{"moe_intermediate_size", 12}}}})),
-                  "an expert is as wide as the dense layer it is copied from");
+                  "an expert is as wide as the dense layer that it is copied from");
   expect_contains(refusal(from(source_, {{"model", {{"n_shared_experts", 1}}}})), "model.n_shared_experts = 0");
   expect_contains(refusal(from(source_, {{"router", {{"type", "remoe"}}}, {"model", {{"router_aux_loss_coef", 0}}}})),
                   "cannot become the experts of router.type = \"remoe\"");

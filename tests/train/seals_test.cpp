@@ -237,8 +237,9 @@ TEST_F(Seals, AnOlderLatestIsReported) {
   train_quietly(config_, run_);
   EXPECT_EQ(hold_checkpoint(run_).note, "");
   write_text_file(run_ / "checkpoints/LATEST", "step_00000008\n");
-  const std::string note = (run_ / "checkpoints/LATEST").string() +
-                           ": names step_00000008, but step_00000012 is later; to use that one, write its name there";
+  const std::string note =
+      (run_ / "checkpoints/LATEST").string() +
+      ": names step_00000008, but step_00000012 is later; to use the later one, write its name into this file";
   EXPECT_EQ(hold_checkpoint(run_).note, note);
   EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "the user named this checkpoint";
   expect_contains(resumed(), "note: " + note + "; the steps after 8 are trained again\n");

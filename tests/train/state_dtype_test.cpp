@@ -73,7 +73,8 @@ TEST_P(StateDtype, HalvesTheMemoryOfTheMoments) {
 }
 
 TEST_P(StateDtype, KeepsTheLossCurve) {
-  const json longer = {{"train", {{"steps", 60}, {"eval_every", 0}}}, {"optimizer", {{"learning_rate", 3e-3}}},
+  const json longer = {{"train", {{"steps", 60}, {"eval_every", 0}}},
+                       {"optimizer", {{"learning_rate", 3e-3}}},
                        {"checkpoint", {{"every", 0}}}};
   train_quietly(config("f32", longer), folder_ / "f32");
   train_quietly(config("bf16", longer), folder_ / "bf16");
@@ -113,8 +114,9 @@ TEST_P(StateDtype, IsHeldInPartsByTheRanks) {
 
 TEST_P(StateDtype, CannotChangeWithinARun) {
   train_quietly(config("f32"), folder_ / "run");
-  expect_contains(error_line<UserError>([&] { resume_with(config("bf16"), folder_ / "run", {"optimizer.state_dtype"}); }),
-                  "optimizer.state_dtype");
+  expect_contains(
+      error_line<UserError>([&] { resume_with(config("bf16"), folder_ / "run", {"optimizer.state_dtype"}); }),
+      "optimizer.state_dtype");
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ TEST_F(WeightEma, IsTheSameInPartsOnSeveralRanks) {
 TEST_F(WeightEma, DamageAndAbsenceAreNamed) {
   train_quietly(config(0), folder_ / "plain");
   expect_contains(error_line<UserError>([&] { weights_of(*latest_checkpoint(folder_ / "plain"), Weights::average); }),
-                  "has no average of the weights, which only runs with train.weight_ema keep");
+                  "has no average of the weights (only runs with train.weight_ema keep one)");
   train_quietly(config(0.9), run_);
   const fs::path file = *latest_checkpoint(run_) / "average.safetensors";
   std::string bytes = read_text_file(file);

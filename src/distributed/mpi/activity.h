@@ -15,9 +15,9 @@ struct Activity {
   std::function<void()> probe;  // the watchdog calls it under the mutex
 };
 
-// The thread waits for other ranks while this object lives. The end of the wait counts a tick before `waiting` is
-// cleared. So if the watchdog reads `waiting` first and `ticks` second, it never mistakes a rank that has only just
-// finished waiting for one that hangs.
+// Marks the thread as waiting for other ranks while this object lives. The end of the wait counts a tick before
+// `waiting` is cleared. So the watchdog, which reads `waiting` first and `ticks` second, never takes a rank that has
+// just stopped waiting to be hanging.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}

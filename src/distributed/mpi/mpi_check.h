@@ -16,8 +16,8 @@ namespace gptmoe {
 
 }  // namespace gptmoe
 
-// If an MPI call fails, throws a Failure with the call, its place and MPI's reason. Needs MPI_ERRORS_RETURN, which
-// MpiWorld sets and communicators inherit.
+// If an MPI call fails, throws a Failure with the call, its file and line, and MPI's reason. Needs MPI_ERRORS_RETURN,
+// which MpiWorld sets and communicators inherit.
 #define MPI_CHECK(call)                                                                                              \
   do {                                                                                                               \
     if (const int code_ = (call); code_ != MPI_SUCCESS) ::gptmoe::throw_mpi_error(code_, #call, __FILE__, __LINE__); \

@@ -33,7 +33,7 @@ bool completed(MPI_Request& request) {
 
 }  // namespace
 
-// Adds its lifetime to the cost of one kind of traffic.
+// Adds the time from its construction to its destruction to the cost of one kind of traffic.
 class MpiCommunicator::Timed {
  public:
   Timed(MpiCommunicator& communicator, Traffic traffic) : cost_(communicator.costs_[static_cast<size_t>(traffic)]) {}
@@ -142,10 +142,10 @@ void MpiCommunicator::wait(Ticket ticket) {
   for (progress(); !pieces_.empty() && pieces_.front().ticket <= ticket; progress()) sched_yield();
 }
 
-// Every rank starts the first stages in the order of pieces_, and the gathers in that order too. The two kinds may
-// interleave differently on each rank.
+// Moves every piece on as far as possible without waiting. Every rank starts the first stages in the order of pieces_,
+// and the gathers in that order too. The two kinds may interleave differently on each rank.
 void MpiCommunicator::progress() {
-  bool all_begun = true, all_gathering = true;  // of all earlier pieces
+  bool all_begun = true, all_gathering = true;  // for all earlier pieces
   for (Piece& piece : pieces_) {
     if (piece.stage == Stage::queued && all_begun) begin(piece);
     if (piece.stage == Stage::first && completed(piece.request)) {
@@ -186,7 +186,7 @@ void MpiCommunicator::begin(Piece& piece) {
   piece.stage = Stage::first;
 }
 
-// MPI counts elements, or lines of 64 bytes if the number of elements exceeds an int.
+// Chooses what MPI counts: elements, or lines of 64 bytes if the number of elements exceeds an int.
 void MpiCommunicator::choose_unit(Piece& piece) {
   const int64_t element = dtype_bytes(piece.dtype);
   piece.at.resize(piece.counts.size());
@@ -233,7 +233,7 @@ void MpiCommunicator::begin_gather(Piece& piece, MPI_Comm over) {
                             piece.units_at.data(), piece.unit, over, &piece.request));
 }
 
-// Sums what is staged: all ranks' tensors, or the other ranks' values of our part. In the second case our own values
+// Sums the staged values: all ranks' tensors, or the other ranks' values of our part. In the second case our own values
 // are still in the tensor.
 void MpiCommunicator::sum(Piece& piece) {
   Slot& slot = slots_[static_cast<size_t>(piece.slot)];

@@ -48,7 +48,7 @@ class MpiCommunicator final : public Communicator {
     int slot = -1;
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Datatype unit = MPI_DATATYPE_NULL;
-    std::vector<int> unit_counts, units_at, staged_counts, staged_at, own_counts;  // MPI reads them until it is done
+    std::vector<int> unit_counts, units_at, staged_counts, staged_at, own_counts;  // MPI reads them until completion
   };
   class Timed;
 

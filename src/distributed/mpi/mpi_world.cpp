@@ -172,8 +172,8 @@ void MpiWorld::watch(double heartbeat_seconds, double hang_seconds) {
   if (heartbeat_seconds <= 0 && hang_seconds <= 0) return;
   if (heartbeat_seconds > 0 && !threads_)
     user_error(
-        "heartbeats need an MPI that several threads may call (MPI_THREAD_MULTIPLE), and this one does "
-        "not allow it; switch them off: --set distributed.heartbeat_seconds=0");
+        "heartbeats need an MPI that several threads may call (MPI_THREAD_MULTIPLE), and this MPI "
+        "does not allow it; switch heartbeats off: --set distributed.heartbeat_seconds=0");
   watchdog_.emplace(ranks_, *this, activity_, heartbeat_seconds, hang_seconds);
 }
 

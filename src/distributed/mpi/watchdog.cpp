@@ -19,7 +19,7 @@ std::chrono::steady_clock::duration interval_of(double heartbeat_seconds, double
 }
 
 constexpr auto kLeavingInterval = std::chrono::milliseconds(2);
-constexpr int kBeat = 0;  // the tag
+constexpr int kBeat = 0;  // MPI's tag of a heartbeat
 
 }  // namespace
 

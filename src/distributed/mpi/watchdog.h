@@ -29,7 +29,8 @@ class Watchdog {
  private:
   using Clock = std::chrono::steady_clock;
   enum class End { none, goodbye, at_once };
-  // First whether this heartbeat is the sender's last one, then the ticks of each rank, as far as the sender knows.
+  // The first element says whether this heartbeat is the sender's last; the others are the latest known ticks of each
+  // rank.
   using Heartbeat = std::vector<uint64_t>;
 
   void run();
@@ -56,7 +57,7 @@ class Watchdog {
 
   // Times of the previous rank's last heartbeat, this rank's last progress, any rank's last progress, the last check.
   Clock::time_point last_heard_, last_got_on_, last_any_got_on_, last_round_;
-  Heartbeat known_;  // of all ranks, including this one
+  Heartbeat known_;  // the latest known ticks of all ranks, including this one
 
   std::mutex mutex_;
   std::condition_variable ended_;

@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// Throws DeviceError with the failed call, its place and NCCL's message.
+// Throws DeviceError with the failed call, its file and line, and NCCL's message.
 void check_nccl(ncclResult_t status, ncclComm_t communicator, const char* what, const char* file, int line);
 
 }  // namespace gptmoe

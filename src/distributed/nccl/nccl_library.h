@@ -1,5 +1,5 @@
 #pragma once
-// NCCL, loaded when a communicator is made: a run on one rank does not need its hundreds of megabytes.
+// Loads NCCL when a communicator is made. NCCL takes hundreds of megabytes, which a run on one rank does not need.
 #include <nccl.h>
 
 namespace gptmoe {
