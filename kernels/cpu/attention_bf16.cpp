@@ -5,7 +5,7 @@
 
 #include "base/bf16.h"
 #include "kernels/cpu/gemm_bf16.h"
-#include "kernels/cpu/pack_bf16.h"
+#include "kernels/cpu/gemm_bf16_pack.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 #include "kernels/cpu/thread_buffer.h"

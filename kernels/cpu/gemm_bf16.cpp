@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/pack_bf16.h"
+#include "kernels/cpu/gemm_bf16_pack.h"
 #include "kernels/cpu/thread_buffer.h"
 
 namespace gptmoe::cpu_f32 {

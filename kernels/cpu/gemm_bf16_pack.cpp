@@ -1,5 +1,5 @@
 #ifndef GPTMOE_CPU_F64
-#include "kernels/cpu/pack_bf16.h"
+#include "kernels/cpu/gemm_bf16_pack.h"
 
 #include <algorithm>
 #include <array>
