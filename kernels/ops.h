@@ -96,7 +96,7 @@ class Ops final {
 };
 
 // The CPU's ops over float; threads = 0 uses OpenMP's default. If `products` is bf16, the matrix products of dense
-// layers, experts, the LM head and attention (except cached_attention) round their operands to bf16 and sum in float;
+// layers, experts, the LM head and attention (except to a cache) round their operands to bf16 and sum in float;
 // everything else, including storage, stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
 // Whether this CPU has instructions for bf16 products, AVX512-BF16 or AMX, and this build may use them.

@@ -14,7 +14,9 @@
 namespace gptmoe::cpu_f32 {
 namespace {
 
-// The number of lines in a tile of the kernel. A tile of queries is also one block of depth in sums over queries.
+// The number of lines in a tile of the kernel. A tile of queries is also one block of depth in sums over queries. The
+// weights of keys that a query does not see are zeros, so a value that is NaN reaches every query of its tile (0 *
+// NaN).
 constexpr int64_t kTile = 2 * kLines;
 constexpr int64_t kKeyBlock = 4 * kTile;
 static_assert(kTile == kBlockDepth);
@@ -148,7 +150,7 @@ struct Forward {
     const int64_t used = round_up(end, kLanes);
     std::fill(row, row + begin, kMinusInfinity);
     std::fill(row + end, row + used, kMinusInfinity);
-    const float new_max = used > 0 ? std::max(max[i], s.scale * max_of(row, used)) : max[i];
+    const float new_max = std::max(max[i], s.scale * max_of(row, used));
     const float correction = exp_real(max[i] - new_max);
     exp_in_place(row, used, s.scale, new_max);
     std::fill(row + used, row + count, 0.0f);

@@ -183,7 +183,7 @@ std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   std::vector<SummaryRow> rows;
   add_row(rows, comparison, "arm", [](const ArmResult& r) { return r.arm.label; });
   add_row(rows, comparison, "seeds", [](const ArmResult& r) { return text(r.arm.runs.size()); });
-  add_row(rows, comparison, "tokens at last validation",
+  add_row(rows, comparison, "tokens at last eval",
           [](const ArmResult& r) { return r.curve.empty() ? "" : tokens_text(static_cast<double>(r.tokens())); });
   add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
