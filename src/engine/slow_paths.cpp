@@ -6,7 +6,7 @@ namespace gptmoe {
 
 std::vector<std::string> slow_paths(const Config& config, const Ops& ops, bool begun) {
   std::vector<std::string> lines;
-  if (config.device != "cuda" && ops.compute_dtype() == DType::f32 && config.precision == "auto" &&
+  if (!begun && config.device != "cuda" && ops.compute_dtype() == DType::f32 && config.precision == "auto" &&
       cpu_multiplies_bf16_faster())
     lines.push_back(
         text("precision f32; --set precision=bf16 --set device=cpu trains faster on this CPU (1.5 times on the one "

@@ -90,7 +90,8 @@ TEST_F(EvalTasks, AreThoseOfTheTrainingLoop) {
   EXPECT_EQ(average["weights"], "average");
   succeed({"generate", "loop", "--weight-ema", "--prompt", "In", "--tokens", "2"});
   succeed({"export", "loop", "--weight-ema", "--out", "exported"});
-  expect_contains(read_text_file(files_ / "exported/README.md"), "moving average of the trained weights, with decay 0.5");
+  expect_contains(read_text_file(files_ / "exported/README.md"),
+                  "moving average of the trained weights, with decay 0.5");
   refuse({"eval", "run", "--weight-ema", "--data", "words.bin"}, {"has no average of the weights"});
   refuse({"train", "run.json", "--out", "none", "--set", "train.tasks.files=nowhere.jsonl"},
          {"train.tasks.files: nowhere.jsonl: no such file or folder"});
