@@ -141,7 +141,7 @@ class RoutedExperts(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             logits = F.linear(at_least_f32(x), at_least_f32(self.router.weight))
         probs = logits.softmax(-1)
-        gates, ids = probs.topk(self.K, dim=-1)
+        gates, ids = self.choose(probs)
         experts_R, order = ids.view(-1).sort(stable=True)
         place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
         counts = F.one_hot(experts_R, self.E).sum(0)
@@ -154,6 +154,10 @@ class RoutedExperts(nn.Module):
         if self.m["router_z_loss_coef"]:
             aux = aux + self.m["router_z_loss_coef"] * logits.logsumexp(-1).square().mean()
         return y.view_as(x_BTC), aux
+
+    def choose(self, probs):
+        """The K largest probabilities of every token and their experts."""
+        return probs.topk(self.K, dim=-1)
 
     def combine(self, probs, gates, ids, experts_R, order, place, outs):
         """The gated sum over the chosen experts. The Default router adds the default vectors of the others."""
