@@ -31,7 +31,7 @@ enum class SharedSwizzle : uint64_t { none = 0, bytes_128 = 1, bytes_64 = 2, byt
 __device__ inline uint64_t matrix_descriptor(const void* start, uint32_t leading, uint32_t stride,
                                              SharedSwizzle swizzle) {
 #ifdef GPTMOE_SIMT
-  const uint32_t address = ::simt::window_address(start);
+  const uint32_t address = ::simt::descriptor_address(start, leading, stride);
 #else
   const uint32_t address = shared_address(start);
 #endif
