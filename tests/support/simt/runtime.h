@@ -100,7 +100,7 @@ size_t shared_bytes();
 void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* context);
 // Lets other threads run for a while.
 void give_way();
-// What finds races in the running block (shared_accesses.h). Accesses of these instructions are noted there by them.
+// What finds races in the running block (shared_accesses.h). These instructions note their accesses there.
 SharedAccesses& shared_accesses();
 
 // What a block keeps for such instructions: empty when the block starts.
