@@ -170,6 +170,97 @@ TEST_P(HopperTiming, MisusedStoresAreFound) {
   expect_fault(fault_in_store(tensor, true, true, true), "a bulk store was still reading it");
 }
 
+// One thread with an mbarrier that expects one arrival. `from` holds 2048 bytes.
+std::string fault_in_copy(const std::function<void(char* shared, const char* from, Mbarrier*)>& use) {
+  alignas(128) static const char from[2048] = {1};
+  return hopper_fault(1, 4096, [&](char* shared) {
+    auto* barrier = reinterpret_cast<Mbarrier*>(shared + 2048);
+    mbarrier_init(barrier, 1);
+    fence_async_proxy();
+    use(shared, from, barrier);
+  });
+}
+
+TEST(HopperRules, MisusedCopiesAreFound) {
+  const auto plain = [](size_t to, size_t first, uint32_t bytes) {
+    return fault_in_copy([=](char* shared, const char* from, Mbarrier* barrier) {
+      bulk_load(shared + to, from + first, bytes, barrier);
+      mbarrier_arrive_expect(barrier, bytes);
+      mbarrier_wait(barrier, 0);
+    });
+  };
+  EXPECT_EQ(plain(16, 32, 48), "nothing");
+  expect_fault(plain(8, 0, 16), "must be multiples of 16 bytes");
+  expect_fault(plain(0, 8, 16), "must be multiples of 16 bytes");
+  expect_fault(plain(0, 0, 24), "must be multiples of 16 bytes");
+  expect_fault(plain(0, 0, 0), "must be multiples of 16 bytes");
+  expect_fault(fault_in_copy([](char* shared, const char* from, Mbarrier* barrier) {
+                 bulk_load(shared, from, 64, barrier);
+                 bulk_load(shared + 48, from, 64, barrier);
+               }),
+               "two bulk copies write byte 48");
+  expect_fault(fault_in_copy([](char* shared, const char* from, Mbarrier* barrier) {
+                 shared[20] = 1;
+                 bulk_load(shared, from, 64, barrier);
+               }),
+               "a bulk copy overwrites byte 0 of shared memory, which threads wrote without fence.proxy.async");
+  expect_fault(fault_in_copy([](char* shared, const char* from, Mbarrier* barrier) {
+                 mbarrier_arrive_expect(barrier, 64);
+                 bulk_load(shared, from, 64, barrier);
+               }),
+               "the block ended while a bulk copy to its shared memory was under way");
+}
+
+TEST(HopperRules, MisusedTensorMapsAreFound) {
+  std::vector<__uint128_t> tensor(64);
+  const auto load = [](size_t to, const CUtensorMap& map) {
+    return fault_in_copy([&, to](char* shared, const char*, Mbarrier* barrier) {
+      tensor_load(shared + to, map, 0, 0, barrier);
+      mbarrier_arrive_expect(barrier, 128);
+      mbarrier_wait(barrier, 0);
+    });
+  };
+  const CUtensorMap map = hopper_map(tensor.data(), 8, 8, 16, 8, 8, CU_TENSOR_MAP_SWIZZLE_NONE);
+  EXPECT_EQ(load(128, map), "nothing");
+  expect_fault(load(64, map), "must be a multiple of 128 bytes");
+  expect_fault(hopper_fault(1, 1024, [&](char* shared) { tensor_store(map, 0, 0, shared + 64); }),
+               "must be a multiple of 128 bytes");
+  expect_fault(load(0, CUtensorMap{}), "tensor map was never encoded");
+  expect_fault(load(0, hopper_map(tensor.data(), 8, 8, 16, 8, 8, CU_TENSOR_MAP_SWIZZLE_32B)),
+               "narrower than its swizzle");
+  CUtensorMap line;
+  const cuuint64_t size = 64;
+  const cuuint32_t box = 64, step = 1;
+  ASSERT_EQ(cuTensorMapEncodeTiled(&line, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 1, tensor.data(), &size, nullptr, &box,
+                                   &step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+                                   CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+            CUDA_SUCCESS);
+  expect_fault(load(0, line), "map of rank 1");
+}
+
+// One thread writes bytes of 0xFF, then bytes of 0, and stores a box of 128 bytes.
+std::string fault_in_box(size_t ones, size_t zeros) {
+  std::vector<__uint128_t> tensor(8);
+  const CUtensorMap map = hopper_map(tensor.data(), 8, 8, 16, 8, 8, CU_TENSOR_MAP_SWIZZLE_NONE);
+  return hopper_fault(1, 128, [&](char* shared) {
+    for (size_t i = 0; i < ones + zeros; ++i) shared[i] = i < ones ? '\xFF' : 0;
+    fence_async_proxy();
+    tensor_store(map, 0, 0, shared);
+    bulk_commit();
+    bulk_wait_read<0>();
+  });
+}
+
+TEST(HopperRules, ABoxThatIsPartlyUnwrittenIsFound) {
+  EXPECT_EQ(fault_in_box(0, 128), "nothing");
+  expect_fault(fault_in_box(0, 64), "a bulk store reads byte 64 of shared memory, which nothing has written");
+  expect_fault(fault_in_box(0, 124), "a bulk store reads byte 124 of shared memory, which nothing has written");
+#ifdef __clang__  // which traces accesses
+  EXPECT_EQ(fault_in_box(128, 0), "nothing");
+  EXPECT_EQ(fault_in_box(32, 96), "nothing");
+#endif
+}
+
 // A row tail that is read by a plain bulk copy, which knows no end of a tensor.
 TEST_P(HopperTiming, ReadingPastTheEndIsFound) {
   void* const tensor = simt::allocate_device(4096);
@@ -241,6 +332,7 @@ TEST_P(HopperTiming, MisusedProductsAreFound) {
   expect_fault(fault_in_product({.stride = 512}), "make two parts of an operand one");
   expect_fault(fault_in_product({.before_wait =
                                      [](char* shared, float(&)[64]) {
+                                       __syncthreads();
                                        if (threadIdx.x == 5) shared[2100] = 1;
                                      }}),
                "reused too early");
@@ -253,11 +345,79 @@ TEST_P(HopperTiming, MisusedProductsAreFound) {
                "came to wgmma");
 }
 
+// A warpgroup with 8192 bytes of zeros multiplies by `use`.
+std::string fault_in_use(const std::function<void(char* shared, float (&d)[64])>& use) {
+  return hopper_fault(128, 8192, [&](char* shared) {
+    std::memset(shared + threadIdx.x * 64, 0, 64);
+    fence_async_proxy();
+    __syncthreads();
+    float d[64];
+    wgmma_fence();
+    use(shared, d);
+    wgmma_commit();
+    wgmma_wait<0>();
+  });
+}
+// An operand of up to 128 rows among the zeros.
+uint64_t zeros(const char* at) { return matrix_descriptor(at, 128, 256, SharedSwizzle::none); }
+
+TEST(HopperRules, LanesAndWarpsMustAgree) {
+  const auto multiply = [](float(&d)[64], const char* a, const char* b, bool accumulate) {
+    wgmma<128, Major::k, Major::k>(d, zeros(a), zeros(b), accumulate);
+  };
+  EXPECT_EQ(fault_in_use([&](char* shared, float(&d)[64]) { multiply(d, shared, shared, false); }), "nothing");
+  expect_fault(fault_in_use([&](char* shared, float(&d)[64]) { multiply(d, shared, shared, threadIdx.x % 32 == 5); }),
+               "the lanes of a warp have different operands");
+  expect_fault(fault_in_use([&](char* shared, float(&d)[64]) {
+                 multiply(d, shared, shared + threadIdx.x / 32 / 3 * 16, false);
+               }),
+               "another warp of the warpgroup came to wgmma.mma_async with other operands");
+  expect_fault(fault_in_use([&](char* shared, float(&d)[64]) { multiply(d, shared, shared, threadIdx.x / 32 == 3); }),
+               "with other operands");
+  expect_fault(fault_in_use([&](char* shared, float(&d)[64]) {
+                 auto& half = reinterpret_cast<float(&)[32]>(d);
+                 if (threadIdx.x / 32 == 3)
+                   wgmma<64, Major::k, Major::k>(half, zeros(shared), zeros(shared), false);
+                 else
+                   multiply(d, shared, shared, false);
+               }),
+               "with other operands");
+  expect_fault(fault_in_use([&](char* shared, float(&d)[64]) {
+                 multiply(d, shared, shared, false);
+                 auto& half = reinterpret_cast<float(&)[32]>(d);
+                 wgmma<64, Major::k, Major::k>(half, zeros(shared), zeros(shared), true);
+               }),
+               "a product of another shape is under way in the same registers");
+}
+
+TEST(HopperRules, WrongDescriptorsAreFound) {
+  const auto multiply = [](const std::function<uint64_t(char*)>& descriptor) {
+    return fault_in_use([&](char* shared, float(&d)[64]) {
+      wgmma<128, Major::k, Major::k>(d, zeros(shared), descriptor(shared), false);
+    });
+  };
+  const auto with = [&](size_t start, uint32_t leading, uint32_t stride) {
+    return multiply(
+        [=](char* shared) { return matrix_descriptor(shared + start, leading, stride, SharedSwizzle::none); });
+  };
+  EXPECT_EQ(with(16, 128, 256), "nothing");
+  expect_fault(with(8, 128, 256), "a descriptor cannot hold 1032");
+  expect_fault(with(0, 120, 256), "a descriptor cannot hold 120");
+  expect_fault(with(0, 128, 1 << 18), "a descriptor cannot hold 262144");
+  expect_fault(multiply([](char* shared) { return zeros(shared) | uint64_t{1} << 49; }),
+               "a base offset without a swizzle");
+  expect_fault(
+      multiply([](char* shared) { return matrix_descriptor(shared + 112, 0, 1024, SharedSwizzle::bytes_128); }),
+      "crosses the width of its swizzle");
+  expect_fault(multiply([](char* shared) { return zeros(shared) - 1024 / 16; }),
+               "wgmma reads below the block's shared memory");
+}
+
 TEST(HopperRules, SumsAreNansUntilTheWait) {
-  bool poisoned = false;
+  bool poisoned = true;
   EXPECT_EQ(fault_in_product({.before_wait =
                                   [&](char*, float(&d)[64]) {
-                                    poisoned = std::bit_cast<uint32_t>(d[5]) == simt::kSumPoison && std::isnan(d[5]);
+                                    poisoned &= std::bit_cast<uint32_t>(d[5]) == simt::kSumPoison && std::isnan(d[5]);
                                   }}),
             "nothing");
   EXPECT_TRUE(poisoned);
@@ -344,7 +504,7 @@ TEST(HopperRules, RegistersMoveBetweenWarpgroups) {
                                 take_registers<240>();
                             }),
                "waits for registers");
-  expect_fault(hopper_fault(128, 16, [](char*) { give_registers<20>(); }), "20 registers");
+  expect_fault(hopper_fault(128, 16, [](char*) { simt::set_registers(20, false); }), "20 registers");
   expect_fault(hopper_fault(384, 16, [](char*) { give_registers<176>(); }), "setmaxnreg.dec from 168 to 176");
   expect_fault(hopper_fault(384, 16, [](char*) { take_registers<160>(); }), "setmaxnreg.inc from 168 to 160");
   expect_fault(hopper_fault(96, 16, [](char*) { give_registers<24>(); }), "less than four warps");
@@ -353,6 +513,13 @@ TEST(HopperRules, RegistersMoveBetweenWarpgroups) {
                               if (threadIdx.x < 96) give_registers<24>();
                             }),
                "ended without setmaxnreg.dec");
+  expect_fault(hopper_fault(128, 16,
+                            [](char*) {
+                              if (threadIdx.x >= 32) return;
+                              give_registers<80>();
+                              give_registers<72>();
+                            }),
+               "did not synchronise after the last one");
 }
 
 }  // namespace

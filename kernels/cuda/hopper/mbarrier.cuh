@@ -58,9 +58,24 @@ __device__ inline bool mbarrier_try_wait(Mbarrier* barrier, uint32_t parity) {
 #endif
 }
 
+// Waits until mbarrier_try_wait() is true. A wait of ten seconds is a deadlock: it ends the kernel with a trap, so that
+// the program reports an error. The simulator reports deadlocks itself.
 __device__ inline void mbarrier_wait(Mbarrier* barrier, uint32_t parity) {
+#ifdef GPTMOE_SIMT
   while (!mbarrier_try_wait(barrier, parity)) {
   }
+#else
+  if (mbarrier_try_wait(barrier, parity)) return;
+  const auto nanoseconds = [] {
+    uint64_t now;
+    asm volatile("mov.u64 %0, %globaltimer;\n" : "=l"(now));
+    return now;
+  };
+  constexpr uint64_t kMost = 10'000'000'000;
+  const uint64_t start = nanoseconds();
+  while (!mbarrier_try_wait(barrier, parity))
+    if (nanoseconds() - start > kMost) __trap();
+#endif
 }
 
 }  // namespace gptmoe::cuda

@@ -36,6 +36,7 @@ __device__ inline void named_barrier(int id, int threads) {
 // call this, and synchronise before they call it again.
 template <int kCount>
 __device__ inline void give_registers() {
+  static_assert(kCount >= 24 && kCount <= 256 && kCount % 8 == 0);
 #ifdef GPTMOE_SIMT
   ::simt::set_registers(kCount, false);
 #else
@@ -44,6 +45,7 @@ __device__ inline void give_registers() {
 }
 template <int kCount>
 __device__ inline void take_registers() {
+  static_assert(kCount >= 24 && kCount <= 256 && kCount % 8 == 0);
 #ifdef GPTMOE_SIMT
   ::simt::set_registers(kCount, true);
 #else

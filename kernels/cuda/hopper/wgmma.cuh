@@ -19,8 +19,8 @@ enum class Major { k, mn };
 // How the 16-byte units of a tile are permuted. The values are those of the descriptor.
 enum class SharedSwizzle : uint64_t { none = 0, bytes_128 = 1, bytes_64 = 2, bytes_32 = 3 };
 
-// Describes an operand in shared memory. `start` is a multiple of 16. What the two offsets (bytes, multiples of 16)
-// mean:
+// Describes an operand in shared memory. `start` is a multiple of 16. What the two offsets (bytes, multiples of 16
+// below 2^18) mean:
 //                     leading                            stride
 //   k, none           from 8 k to the next 8             from 8 rows to the next 8
 //   k, swizzled       unused                             from 8 rows to the next 8
@@ -31,7 +31,7 @@ enum class SharedSwizzle : uint64_t { none = 0, bytes_128 = 1, bytes_64 = 2, byt
 __device__ inline uint64_t matrix_descriptor(const void* start, uint32_t leading, uint32_t stride,
                                              SharedSwizzle swizzle) {
 #ifdef GPTMOE_SIMT
-  const uint32_t address = ::simt::window_address(start);
+  const uint32_t address = ::simt::descriptor_address(start, leading, stride);
 #else
   const uint32_t address = shared_address(start);
 #endif

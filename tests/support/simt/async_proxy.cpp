@@ -4,9 +4,13 @@
 #include <cstring>
 
 #include "simt/runtime.h"
+#include "simt/shared_accesses.h"
 
 namespace simt {
 namespace {
+
+constexpr size_t kWord = 4;
+constexpr uint8_t kUnwritten[kWord] = {0xFF, 0xFF, 0xFF, 0xFF};  // what shared memory holds when a block starts
 
 std::string at(size_t offset) { return "byte " + std::to_string(offset) + " of shared memory"; }
 
@@ -43,10 +47,10 @@ void AsyncProxy::read(size_t offset, void* to, size_t count, const char* who) co
       fault(std::string(who) + " reads " + at(unit * kUnit) + ", which a bulk copy is still writing");
   if (needs_fence(offset, count))
     fault(std::string(who) + " reads " + at(offset) + ", which threads wrote without fence.proxy.async");
-  const std::byte* from = view_.data() + offset;
-  if (std::all_of(from, from + count, [](std::byte each) { return each == std::byte{0xFF}; }))
-    fault(std::string(who) + " reads " + at(offset) + ", which nothing has written");
-  std::memcpy(to, from, count);
+  for (size_t word = offset; word < offset + count; word += kWord)
+    if (std::memcmp(&view_[word], kUnwritten, kWord) == 0 && !shared_accesses().written(memory_ + word, kWord))
+      fault(std::string(who) + " reads " + at(word) + ", which nothing has written");
+  std::memcpy(to, view_.data() + offset, count);
 }
 
 bool AsyncProxy::unchanged(size_t offset, const void* expected, size_t count) const {

@@ -16,8 +16,9 @@ class AsyncProxy {
   size_t bytes() const { return view_.size(); }
   size_t offset_of(const void* address, const char* who) const;
 
-  // Copies what `who` reads to `to`. Throws if threads have written it since the last fence, if a copy is still writing
-  // it, or if nothing has written it.
+  // Copies what `who` reads to `to`, whole words of four bytes. Throws if threads have written it since the last fence,
+  // if a copy is still writing it, or if nothing has written a word of it. A word of 0xFF bytes counts as written only
+  // where its write was noted (shared_accesses.h).
   void read(size_t offset, void* to, size_t count, const char* who) const;
   // Whether the bytes are still those in `expected`.
   bool unchanged(size_t offset, const void* expected, size_t count) const;

@@ -7,6 +7,7 @@
 #include "simt/hopper.h"
 #include "simt/matrix_descriptor.h"
 #include "simt/runtime.h"
+#include "simt/shared_accesses.h"
 
 namespace simt {
 namespace {
@@ -50,7 +51,7 @@ void BulkCopies::start(const Load& load) {
   if (proxy_.needs_fence(proxy_.offset_of(load.barrier, "a bulk copy's mbarrier"), kBarrierBytes))
     fault("a bulk copy uses an mbarrier that was initialised without fence.proxy.async");
   proxy_.begin_write(load.to, load.bytes);
-  copy_starts(load.to, load.bytes, load.thread);
+  shared_accesses().copy_starts(shared_memory() + load.to, load.bytes, {load.thread, load.thread / kWarpSize});
   if (current_timing() == Timing::early)
     complete(load);
   else
@@ -65,7 +66,7 @@ void BulkCopies::complete(const Load& load) {
     for_each_unit(load.map, load.to, [&](size_t to, size_t at) { proxy_.write(to, &box[at], kUnit); });
   }
   proxy_.end_write(load.to, load.bytes);
-  copy_ends(load.to, load.bytes, load.thread);
+  shared_accesses().bulk_copy_ends(shared_memory() + load.to, load.bytes);
   barriers_.complete(load.barrier, load.bytes);
 }
 
@@ -82,7 +83,9 @@ void BulkCopies::store(const TensorMap& map, int x, int y, const void* from) {
   Store store{map, x, y, offset, std::vector<std::byte>(map.box_bytes())};
   proxy_.read(offset, store.contents.data(), store.contents.size(), "a bulk store");
   proxy_.begin_read(offset, store.contents.size());
-  stores_[thread_number()].open.push_back(std::move(store));
+  const int thread = thread_number();
+  shared_accesses().access(from, store.contents.size(), SharedAccesses::Kind::read, {thread, thread / kWarpSize});
+  stores_[thread].open.push_back(std::move(store));
 }
 
 void BulkCopies::complete(const Store& store) {

@@ -66,8 +66,12 @@ void registers_step(void* const lanes[kWarpSize]) {
 
 }  // namespace
 
-uint32_t window_address(const void* shared) {
-  return kWindowStart + static_cast<uint32_t>(block().proxy.offset_of(shared, "a descriptor"));
+uint32_t descriptor_address(const void* start, uint32_t leading, uint32_t stride) {
+  const uint32_t address = kWindowStart + static_cast<uint32_t>(block().proxy.offset_of(start, "a descriptor"));
+  for (const uint32_t field : {address, leading, stride})
+    if (field % 16 != 0 || field >= 1u << 18)
+      fault("a descriptor cannot hold " + std::to_string(field) + ": its fields are multiples of 16 below 2^18");
+  return address;
 }
 
 void mbarrier_init(void* barrier, uint32_t arrivals) {
@@ -95,7 +99,6 @@ bool mbarrier_try_wait(void* barrier, uint32_t parity) {
         &wait);
   }
   block().barriers.seen(barrier);
-  threads_synchronised();
   return true;
 }
 

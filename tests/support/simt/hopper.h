@@ -19,8 +19,8 @@ namespace simt {
 // Where shared memory begins in the window that descriptors and swizzles count from: the system takes the first 1024
 // bytes of a block's memory.
 constexpr uint32_t kWindowStart = 1024;
-// The address of a byte of the block's shared memory in that window.
-uint32_t window_address(const void* shared);
+// The address of an operand in that window. Throws unless a descriptor can hold it and the two offsets.
+uint32_t descriptor_address(const void* start, uint32_t leading, uint32_t stride);
 
 void mbarrier_init(void* barrier, uint32_t arrivals);
 void mbarrier_arrive(void* barrier, uint32_t expected_bytes);

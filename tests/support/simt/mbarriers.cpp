@@ -31,6 +31,7 @@ void Mbarriers::advance(State& state) {
   if (state.pending > 0 || state.bytes != 0) return;
   ++state.phase;
   state.pending = state.arrivals;
+  state.ended = state.arrived;
 }
 
 void Mbarriers::check_bytes(const State& state) {
@@ -49,12 +50,14 @@ void Mbarriers::arrive(void* at, uint32_t expected_bytes) {
   state.bytes += expected_bytes;
   check_bytes(state);
   --state.pending;
+  shared_accesses().thread_arrives(thread_number(), state.arrived);
   advance(state);
 }
 
 void Mbarriers::complete(void* at, uint32_t bytes) {
   State& state = find(at, "a bulk copy");
   state.bytes -= bytes;
+  shared_accesses().copy_arrives(state.arrived);
   check_bytes(state);
   advance(state);
 }
@@ -72,6 +75,7 @@ void Mbarriers::seen(void* at) {
           std::to_string(static_cast<int64_t>(state.phase) - 1) + " before: a phase slip");
   last->second = state.phase;
   state.seen = state.phase;
+  shared_accesses().follows(thread_number(), state.ended);
 }
 
 void Mbarriers::end() const {

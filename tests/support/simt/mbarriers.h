@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "simt/shared_accesses.h"
+
 namespace simt {
 
 class Mbarriers {
@@ -13,7 +15,7 @@ class Mbarriers {
   void complete(void* at, uint32_t bytes);
   // Whether a phase of this parity was the last one to end.
   bool ended(void* at, uint32_t parity);
-  // The running thread has seen that.
+  // The running thread has seen that, and comes after all that arrived in that phase.
   void seen(void* at);
   // What a thread waits for that waits for the current phase.
   std::string describe(void* at, int thread) const;
@@ -26,6 +28,8 @@ class Mbarriers {
     int64_t bytes = 0;
     uint64_t phase = 0, seen = 0;          // phases before `seen` were waited for
     std::map<int, uint64_t> seen_by = {};  // by thread: the phase in which its last wait ended
+    SharedAccesses::Past arrived = {};     // what comes before the end of the current phase
+    SharedAccesses::Past ended = {};       // and of the one before it
   };
   State& find(void* at, const char* who);
   static void advance(State& state);

@@ -267,9 +267,16 @@ void Block::wait_at(int id, int count) {
     return give_way();
   }
   barrier.arrived = 0;
-  accesses_.block_synchronised();
+  std::vector<int> met = {running_->accessor().thread};
   for (Thread& thread : threads_)
-    if (thread.state == State::at_barrier && thread.barrier_id == id) thread.state = State::ready;
+    if (thread.state == State::at_barrier && thread.barrier_id == id) {
+      thread.state = State::ready;
+      met.push_back(thread.accessor().thread);
+    }
+  if (met.size() == threads_.size())
+    accesses_.block_synchronised();
+  else
+    accesses_.synchronised(met);
 }
 
 void Block::gather(uint32_t mask, const char* name, Complete complete, void* operand) {
@@ -403,13 +410,7 @@ void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* cont
   running_block().wait_until({ready, describe, context});
 }
 void give_way() { running_block().give_way(); }
-void threads_synchronised() { running_block().accesses().block_synchronised(); }
-void copy_starts(size_t offset, size_t bytes, int thread) {
-  running_block().accesses().copy_starts(running_block().shared() + offset, bytes, {thread, thread / kWarpSize});
-}
-void copy_ends(size_t offset, size_t bytes, int thread) {
-  running_block().accesses().copy_ends(running_block().shared() + offset, bytes, {thread, thread / kWarpSize});
-}
+SharedAccesses& shared_accesses() { return running_block().accesses(); }
 std::unique_ptr<BlockState>& block_state() { return running_block().state(); }
 void barrier(int id, int threads) { running_block().wait_at(id, threads); }
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand) {

@@ -19,6 +19,8 @@
 
 namespace simt {
 
+class SharedAccesses;
+
 struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
@@ -98,11 +100,8 @@ size_t shared_bytes();
 void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* context);
 // Lets other threads run for a while.
 void give_way();
-// Notes that the running thread has seen what others did before; and that `thread` begins and ends a copy to a range of
-// shared memory.
-void threads_synchronised();
-void copy_starts(size_t offset, size_t bytes, int thread);
-void copy_ends(size_t offset, size_t bytes, int thread);
+// What finds races in the running block (shared_accesses.h). These instructions note their accesses there.
+SharedAccesses& shared_accesses();
 
 // What a block keeps for such instructions: empty when the block starts.
 struct BlockState {

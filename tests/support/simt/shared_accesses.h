@@ -1,9 +1,14 @@
 #pragma once
 // Finds data races in a block's shared memory, by the rules of CUDA's memory model. Two accesses to the same place race
 // if different threads make them, at least one writes, not both are atomic, and nothing orders them: there is no
-// __syncthreads() between them and, within a warp, no __syncwarp(). A place is two bytes, the smallest element of our
-// kernels. A cp.async writes from its issue to the wait for its group, and during that time no thread may read or write
-// its destination.
+// __syncthreads() between them, within a warp no __syncwarp(), and no chain of named barriers and mbarriers from one
+// thread to the other. A place is two bytes, the smallest element of our kernels. A cp.async writes from its issue to
+// the wait for its group, and a bulk copy until its bytes reach its mbarrier. During that time no thread may read or
+// write the destination.
+//
+// Of the reads of a warp, only the latest is kept. An mbarrier or a named barrier orders it if any lane of the warp
+// arrived later. Where mbarriers are in use, an atomic change is compared only with the next access to its place.
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -17,11 +22,19 @@ class SharedAccesses {
     int thread, warp;
   };
   enum class Kind { read, write, atomic };
+  // What comes before a point in time: for each thread, and at last for bulk copies, all accesses before this time.
+  using Past = std::vector<uint64_t>;
 
   // Begins a block: forgets all accesses.
   void start(const std::byte* memory, size_t bytes, size_t warps);
   void block_synchronised() { block_sync_ = ++clock_; }
-  void warp_synchronised(int warp) { warp_syncs_[static_cast<size_t>(warp)] = ++clock_; }
+  void warp_synchronised(int warp);
+  void synchronised(const std::vector<int>& threads);  // at a named barrier
+  // `thread`, or a bulk copy, arrives at an mbarrier whose arrivals so far came after `past`, which this extends.
+  void thread_arrives(int thread, Past& past);
+  void copy_arrives(Past& past);
+  // What `thread` does from now on comes after `past`.
+  void follows(int thread, const Past& past);
 
   bool contains(const void* address) const {
     return address >= memory_ && address < static_cast<const void*>(memory_ + bytes_);
@@ -30,6 +43,12 @@ class SharedAccesses {
   void access(const void* address, size_t bytes, Kind kind, Accessor by);
   void copy_starts(const void* to, size_t bytes, Accessor by);
   void copy_ends(const void* to, size_t bytes, Accessor by);
+  void bulk_copy_ends(const void* to, size_t bytes);
+  // wgmma reads for a whole warp: a write before it must be ordered with at least one lane.
+  void warp_reads(const void* address, size_t bytes, int warp);
+
+  // Whether threads or copies have written any of these bytes, as far as accesses are traced.
+  bool written(const void* address, size_t bytes);
 
   // The first race of the block, in words; empty if there is none.
   const std::string& race() const { return race_; }
@@ -50,10 +69,22 @@ class SharedAccesses {
     bool atomic = false;  // whether the latest write was atomic
   };
 
+  static_assert(sizeof(Place) == 64);
+
   bool ordered(const Access& earlier, Accessor later) const {
     return earlier.thread == later.thread || earlier.time < block_sync_ ||
-           (earlier.warp == later.warp && earlier.time < warp_syncs_[static_cast<size_t>(later.warp)]);
+           (earlier.warp == later.warp && earlier.time < warp_syncs_[static_cast<size_t>(later.warp)]) ||
+           (!pasts_.empty() && earlier.time < pasts_[static_cast<size_t>(later.thread)][column(earlier.thread)]);
   }
+  // Whether the latest reads of `warps` come before what `by` does now.
+  bool reads_ordered(const Place& place, uint32_t warps, Accessor by) const;
+  void note_reader(Place& place, int warp);
+  static std::string writer_of(const Place& place);
+  void begin(Place& place);  // forgets the warps from before the last __syncthreads()
+  // Begins to keep pasts. Most kernels need none.
+  void keep_pasts();
+  size_t threads() const { return warp_syncs_.size() * 32; }
+  size_t column(int thread) const { return thread == kBulkCopies ? threads() : static_cast<size_t>(thread); }
   void report(const Place& place, const char* does, const std::string& other, Accessor by);
 
   const std::byte* memory_ = nullptr;
@@ -62,9 +93,12 @@ class SharedAccesses {
   void for_each_place(const void* address, size_t bytes, Visit visit);
 
   static constexpr size_t kPlaceBytes = 2;
+  static constexpr int kBulkCopies = -2;  // as a thread
   std::vector<Place> places_;
   std::vector<uint64_t> warp_syncs_;  // when each warp was last synchronised
-  uint64_t clock_ = 0, block_start_ = 0, block_sync_ = 0;
+  uint64_t clock_ = 0, block_start_ = 0, block_sync_ = 0, pasts_start_ = 0;
+  std::vector<Past> pasts_;                           // by thread; empty if the block needs none
+  std::vector<std::array<uint64_t, 32>> last_reads_;  // by place and warp, while pasts are kept
   std::string race_;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "simt/shared_accesses.h"
 #include "simt/tensor_core.h"
 
 namespace simt {
@@ -36,7 +37,7 @@ void Warpgroups::step(int warp, const Step& step) {
           (std::strcmp(step.name, steps[own].name) == 0 ? " with other operands" : ""));
 }
 
-void Warpgroups::read(Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,
+void Warpgroups::read(int warp, Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,
                       std::vector<std::array<float, 16>>& rows) {
   const size_t units = product.units.size();
   const auto read_unit = [&](size_t mn, size_t k) {
@@ -45,6 +46,7 @@ void Warpgroups::read(Product& product, const MatrixDescriptor& descriptor, bool
     Unit unit{address - kWindowStart, {}};
     proxy_.read(unit.offset, unit.contents.data(), unit.contents.size(), "wgmma");
     product.units.push_back(unit);
+    shared_accesses().warp_reads(shared_memory() + unit.offset, unit.contents.size(), warp);
     std::array<uint16_t, 8> elements;
     std::memcpy(elements.data(), unit.contents.data(), sizeof elements);
     return elements;
@@ -67,7 +69,9 @@ void Warpgroups::multiply(int number, void* const operands[kWarpSize]) {
   std::array<const Wgmma*, kWarpSize> lanes;
   for (size_t i = 0; i < lanes.size(); ++i) lanes[i] = static_cast<const Wgmma*>(operands[i]);
   const Wgmma& first = *lanes[0];
-  step(number, {"wgmma.mma_async", first.a, first.b});
+  const uint64_t shape = static_cast<uint64_t>(first.n) << 4 | uint64_t{first.a_registers != nullptr} << 3 |
+                         uint64_t{first.mn_major_a} << 2 | uint64_t{first.mn_major_b} << 1 | first.accumulate;
+  step(number, {"wgmma.mma_async", first.a, first.b, shape});
   if (!warp.fenced) fault("wgmma.mma_async without wgmma.fence after the last access to its registers");
   for (const Wgmma* each : lanes)
     if (each->a != first.a || each->b != first.b || each->accumulate != first.accumulate)
@@ -99,9 +103,10 @@ void Warpgroups::multiply(int number, void* const operands[kWarpSize]) {
             from_bf16(product.a_values[lane][i / 2] >> (i % 2 * 16) & 0xFFFF);
     }
   } else {
-    read(product, MatrixDescriptor(first.a), first.mn_major_a, static_cast<size_t>(number % kWarps) * 16, a_rows);
+    read(number, product, MatrixDescriptor(first.a), first.mn_major_a, static_cast<size_t>(number % kWarps) * 16,
+         a_rows);
   }
-  read(product, MatrixDescriptor(first.b), first.mn_major_b, 0, b_columns);
+  read(number, product, MatrixDescriptor(first.b), first.mn_major_b, 0, b_columns);
   for (const Unit& unit : product.units) proxy_.begin_read(unit.offset, unit.contents.size());
 
   float a[16][16];
@@ -124,12 +129,12 @@ void Warpgroups::multiply(int number, void* const operands[kWarpSize]) {
 }
 
 void Warpgroups::fence(int warp) {
-  step(warp, {"wgmma.fence", 0, 0});
+  step(warp, {"wgmma.fence"});
   warps_[static_cast<size_t>(warp)].fenced = true;
 }
 
 void Warpgroups::commit(int number) {
-  step(number, {"wgmma.commit_group", 0, 0});
+  step(number, {"wgmma.commit_group"});
   Warp& warp = warps_[static_cast<size_t>(number)];
   warp.groups.push_back(std::exchange(warp.open, {}));
 }
@@ -160,7 +165,7 @@ void Warpgroups::complete(Warp& warp, const Product& product) {
 }
 
 void Warpgroups::wait(int number, int groups) {
-  step(number, {"wgmma.wait_group", static_cast<uint64_t>(groups), 0});
+  step(number, {"wgmma.wait_group", static_cast<uint64_t>(groups)});
   Warp& warp = warps_[static_cast<size_t>(number)];
   for (; std::ssize(warp.groups) > groups; warp.groups.pop_front())
     for (const Product& product : warp.groups.front()) {
@@ -172,7 +177,7 @@ void Warpgroups::wait(int number, int groups) {
 void Warpgroups::set_registers(int number, int count, bool more) {
   const auto first = static_cast<size_t>(number / kWarps * kWarps);
   Warp& warp = warps_[static_cast<size_t>(number)];
-  step(number, {more ? "setmaxnreg.inc" : "setmaxnreg.dec", static_cast<uint64_t>(count), 0});
+  step(number, {more ? "setmaxnreg.inc" : "setmaxnreg.dec", static_cast<uint64_t>(count)});
   for (size_t i = first; i < first + kWarps; ++i)
     if (warps_[i].register_steps < warp.register_steps)
       fault("setmaxnreg: the warps of the warpgroup did not synchronise after the last one");

@@ -61,14 +61,14 @@ class Warpgroups {
   };
   struct Step {
     const char* name;
-    uint64_t a, b;
+    uint64_t a = 0, b = 0, shape = 0;
     bool operator==(const Step&) const = default;
   };
 
   // All warps of a warpgroup come to the same instructions.
   void step(int warp, const Step& step);
-  // Reads rows [first, first + rows.size()) of A or columns of B.
-  void read(Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,
+  // Reads for `warp` rows [first, first + rows.size()) of A or columns of B.
+  void read(int warp, Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,
             std::vector<std::array<float, 16>>& rows);
   void complete(Warp& warp, const Product& product);
 
