@@ -93,9 +93,9 @@ TEST_F(AutoMicroBatch, IsRefusedInOneLineIfTheComparisonsOtherRunsDoNotAllowIt) 
     words.insert(words.end(), {"--out", "both", "--set", "train.steps=4", "--set", "schedule.warmup_steps=1"});
     return words;
   };
-  succeed(compare({"auto.json", "--sweep", "train.global_batch_size=4"}));
-  refuse(compare({"auto.json", "--sweep", "train.global_batch_size=4,6"}),
-         {"train.micro_batch_size: \"auto\" is one size for all runs, and both/auto/global_batch_size=4/seed_1 has 4, "
+  succeed(compare({"auto.json", "--seeds", "2", "--sweep", "train.global_batch_size=4"}));
+  refuse(compare({"auto.json", "--seeds", "2", "--sweep", "train.global_batch_size=4,6"}),
+         {"train.micro_batch_size: \"auto\" is one size for all runs, and both/auto/global_batch_size=4/seed_2 has 4, "
           "which does not divide the 6 sequences per step of each rank of auto global_batch_size=6; choose another "
           "--out"});
   write_run("three.json", 3);
