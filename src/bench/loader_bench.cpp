@@ -46,7 +46,14 @@ class MadeUpShards {
 
 // The config of the data to load; only the sections "data" and "train" and the vocabulary size matter.
 Config config_of(const LoaderBenchOptions& options) {
-  if (options.data.ends_with(".json")) return load_config(options.data);
+  if (options.data.ends_with(".json")) {
+    Config config = load_config(options.data);
+    if (config.train.auto_micro_batch())
+      user_error(options.data,
+                 ": train.micro_batch_size: \"auto\", but a benchmark needs a number; write one there, or "
+                 "give the shards and --batch");
+    return config;
+  }
   Config config;
   config.model.vocab_size = int64_t{1} << 31;  // accepts every token id
   if (!options.data.empty()) config.data.train = {{options.data}};

@@ -28,6 +28,10 @@ std::vector<Variant> make_variants(const VariantOptions& options, const BenchOpt
         if (experts > 0) overrides.push_back(text("model.num_experts=", experts));
         Variant variant{std::filesystem::path(path).stem().string(), path, place, load_given_config(path, overrides)};
         if (tokens > 0) set_tokens(variant.config, tokens);
+        if (variant.config.train.auto_micro_batch())
+          user_error(path,
+                     ": train.micro_batch_size: \"auto\", but a benchmark needs a number; add --set "
+                     "train.micro_batch_size=N");
         if (!bench.device.empty()) variant.config.device = bench.device;
         if (!bench.precision.empty()) variant.config.precision = bench.precision;
         if (experts > 0) variant.label += text(", ", plural(experts, "expert"));

@@ -27,8 +27,8 @@ struct Variant {
   int64_t tokens_per_step() const { return config.train.tokens_per_step(); }
 };
 
-// All variants of the first config come first. Throws UserError like load_config(), and if tokens are not whole
-// sequences.
+// All variants of the first config come first. Throws UserError like load_config(), if tokens are not whole
+// sequences, and if train.micro_batch_size is "auto" and there are no tokens to replace it.
 std::vector<Variant> make_variants(const VariantOptions& options, const BenchOptions& bench);
 
 }  // namespace gptmoe

@@ -93,18 +93,44 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
   for (PlannedRun& run : runs) fix(run.config);
 }
 
+bool is_auto(const auto& planned) { return planned.config.train.auto_micro_batch(); }
+
+// The micro-batch size of the existing runs that are kept; 0 if there are none. Throws UserError if they have different
+// sizes, or if an arm cannot use their size on `ranks` ranks.
+int64_t size_of_kept_runs(const std::vector<PlannedArm>& arms, const std::vector<PlannedRun>& runs,
+                          const std::set<fs::path>& anew, int ranks) {
+  int64_t size = 0;
+  std::string kept;  // a run with that size
+  for (const PlannedRun& run : runs) {
+    if (!is_auto(run) || !holds_run(run.dir) || anew.contains(run.dir)) continue;
+    const int64_t own = run_config(run.dir).train.micro_batch_size;
+    if (size != 0 && own != size)
+      user_error("train.micro_batch_size: \"auto\" is one size for all runs, but ", kept, " has ", size, " and ",
+                 run.dir.string(), " has ", own, "; choose another --out");
+    size = own;
+    kept = run.dir.string();
+  }
+  if (size == 0) return 0;
+  for (const PlannedArm& arm : arms) {
+    if (!is_auto(arm)) continue;
+    const int64_t share = sequences_per_rank(arm.config, ranks);
+    if (share % std::min(size, share) != 0)
+      user_error("train.micro_batch_size: \"auto\" is one size for all runs, and ", kept, " has ", size,
+                 ", which does not divide the ", share, " sequences per step of each rank of ", arm.label(),
+                 "; choose another --out");
+  }
+  return size;
+}
+
 // Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. It is
 // the size of existing runs that are kept, or else the largest that fits every config while `at_once` runs train.
 void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                        int at_once, World& world) {
-  const auto is_auto = [](const auto& planned) { return planned.config.train.auto_micro_batch(); };
-  if (std::none_of(arms.begin(), arms.end(), is_auto)) return;
+  std::vector<const Config*> configs;
+  for (const PlannedArm& arm : arms) configs.push_back(&arm.config);
+  if (!any_auto_micro_batch(configs, world)) return;
   int64_t size = 0, shared = 0;
-  on_root(world, [&] {
-    for (const PlannedRun& run : runs)
-      if (is_auto(run) && holds_run(run.dir) && !anew.contains(run.dir))
-        size = run_config(run.dir).train.micro_batch_size;
-  });
+  on_root(world, [&] { size = size_of_kept_runs(arms, runs, anew, world.size()); });
   size = std::stoll(world.from_root(std::to_string(size)));
   if (size == 0) {
     agree(world, [&] {

@@ -21,7 +21,8 @@ Config config_for_rank(const Config& config, int ranks) {
   own.train.micro_batch_size = std::min(config.train.micro_batch_size, share);
   if (share % own.train.micro_batch_size != 0)
     user_error("train.micro_batch_size: ", config.train.micro_batch_size, " does not divide the ", share,
-               " sequences per step of each of ", ranks, " ranks; choose one that does");
+               " sequences per step of each of ", ranks,
+               " ranks; add --set train.micro_batch_size=N, with an N that does");
   return own;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/explain_step.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "distributed/agree.h"
@@ -22,15 +23,24 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// The first non-finite gradient in the order of the backward pass, which starts at the head; it makes all later ones
-// non-finite.
-std::string first_offender_backward(Engine& engine, Ops& ops) {
+// The index of the last row with a non-finite gradient among those that this rank holds; -1 if there is none.
+int64_t last_offending_row(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
-  for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
-    for (const Tensor& part : params.held_row_grads(*row))
-      if (ops.count_nonfinite(part) > 0) return "gradient of " + row->name;
-  if (params.has_windows()) return "gradients that other ranks hold, or their sum of squares (it overflows)";
-  return "sum of squares of the gradients (it overflows)";
+  for (int64_t row = std::ssize(params.rows()) - 1; row >= 0; --row)
+    for (const Tensor& part : params.held_row_grads(params.rows()[static_cast<size_t>(row)]))
+      if (ops.count_nonfinite(part) > 0) return row;
+  return -1;
+}
+
+// The first non-finite gradient in the order of the backward pass, which starts at the head; it makes all later ones
+// non-finite. Collective, since each rank may hold only a part of the gradients.
+std::string first_offender_backward(Engine& engine, Ops& ops, World& world) {
+  int64_t row = -1;
+  agree(world, [&] { row = last_offending_row(engine, ops); });
+  for (const std::string& other : world.all_gather(std::to_string(row)))
+    row = std::max<int64_t>(row, std::stoll(other));
+  if (row < 0) return "sum of squares of the gradients (it overflows)";
+  return "gradient of " + engine.gpt().params().rows()[static_cast<size_t>(row)].name;
 }
 
 [[noreturn]] void stop(const std::string& what, const std::string& tensor) {
@@ -38,19 +48,19 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
       text(what, "; first offending tensor: ", tensor, ". This step changed no parameter; ", kDivergenceRemedy));
 }
 
-// After a micro-batch's backward: checks its loss, and the gradient at the end of the residual stream.
-void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch) {
+// After a micro-batch's backward: throws if this rank's loss is not finite. Returns what is wrong with the gradient at
+// the end of its residual stream; "" if that is finite.
+std::string check_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch) {
   const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
   if (!std::isfinite(host_value(ops.memory(), engine.sums().loss_1)))
     stop("the loss" + where, first_offender_forward(engine, ops));
-  if (ops.count_nonfinite(engine.activations().dstream_NC) > 0)
-    stop("the gradient" + where, first_offender_backward(engine, ops));
+  return ops.count_nonfinite(engine.activations().dstream_NC) > 0 ? "the gradient" + where : "";
 }
 
-// After TrainStep::measure(): checks the gradients of the whole step.
-void require_finite_gradients(Engine& engine, Ops& ops, int64_t step) {
-  if (!std::isfinite(host_value(ops.memory(), engine.sums().squared_norm_1)))
-    stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(engine, ops));
+// After TrainStep::measure(): what is wrong with the gradients of the whole step; "" if they are finite.
+std::string check_gradients(Engine& engine, Ops& ops, int64_t step) {
+  if (std::isfinite(host_value(ops.memory(), engine.sums().squared_norm_1))) return "";
+  return text("the gradient is not finite at step ", step + 1);
 }
 
 }  // namespace
@@ -62,9 +72,10 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
   int64_t micro_batch = 0;
   train_step.run(same_batches, step, [&](const StepPart& part, const std::function<void()>& work) {
     if (part.name != StepPart::update) work();
+    std::string wrong;  // with this rank's gradients
     agree(world, [&] {  // on all ranks: the next collective needs every one of them
-      if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
-      if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
+      if (part.name == StepPart::micro_batch) wrong = check_micro_batch(engine, ops, step, micro_batch++);
+      if (part.name == StepPart::measure) wrong = check_gradients(engine, ops, step);
       // The step's numbers are finite this time, so the run may continue from its checkpoint.
       if (part.name == StepPart::update)
         throw Failure(
@@ -72,6 +83,11 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
                  ", but was finite when the step was computed again. The router's state may have changed since, or the "
                  "hardware may be faulty. This step changed no parameter; --resume continues from "
                  "the last checkpoint"));
+    });
+    if (!world.any(!wrong.empty())) return;
+    const std::string tensor = first_offender_backward(engine, ops, world);
+    agree(world, [&] {
+      if (!wrong.empty()) stop(wrong, tensor);
     });
   });
   GPTMOE_CHECK(false, "a step without an update");

@@ -88,7 +88,7 @@ class ParamTable {
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
   int64_t bucket_count(int bucket) const;  // elements of the table's storage
 
-  // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stage 1
+  // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stages 1 and 2
   // (Rajbhandari et al. 2020). partition_of() holds part `rank` of every segment without stat rows. It holds the
   // segments of stat rows whole, since each rank's layers use those rows from the master.
   Partition whole() const;
@@ -97,7 +97,6 @@ class ParamTable {
 
   const Tensor& values() const { return values_; }
   const Tensor& grads() const { return grads_; }  // the sums over micro-batches, as bind() describes them
-  bool has_windows() const { return !windows_.empty(); }
   // The gradients of a segment, in the memory where layers add to them.
   Tensor segment_grads(int bucket, const Segment& segment) const;
   // The sums of a piece of bind()'s `held`.

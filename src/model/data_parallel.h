@@ -1,7 +1,7 @@
 #pragma once
 // Data parallelism over the buckets of a ParamTable. A bucket's gradients are reduced while the backward pass computes
-// the gradients of earlier layers. With a sharded optimizer (ZeRO stage 1, Rajbhandari et al. 2020), a bucket's weights
-// are gathered from the ranks that updated them; that happens while the forward pass computes earlier layers.
+// the gradients of earlier layers. With a sharded optimizer (ZeRO stages 1 and 2, Rajbhandari et al. 2020), a bucket's
+// weights are gathered from the ranks that updated them; that happens while the forward pass computes earlier layers.
 //
 // With sharded gradients too (ZeRO stage 2), a rank holds the sums of its part only. A bucket's gradients are whole in
 // one of a few windows while the backward pass computes them, and each micro-batch adds their sums over ranks to the

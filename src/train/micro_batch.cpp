@@ -2,12 +2,22 @@
 
 #include <algorithm>
 
+#include "base/joined.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "distributed/agree.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 
 namespace gptmoe {
+
+bool any_auto_micro_batch(const std::vector<const Config*>& configs, World& world) {
+  std::vector<std::string> sizes;
+  for (const Config* config : configs) sizes.push_back(to_json(*config)["train"]["micro_batch_size"].dump());
+  check_alike(world, {{"train.micro_batch_size", joined(sizes)}});
+  return std::any_of(configs.begin(), configs.end(),
+                     [](const Config* config) { return config->train.auto_micro_batch(); });
+}
 
 int64_t agreed_micro_batch(const Config& config, World& world, RunsAtOnce runs) {
   int64_t mine = 0;

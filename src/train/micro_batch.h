@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "config/config.h"
 #include "distributed/world.h"
@@ -10,6 +11,10 @@ namespace gptmoe {
 struct RunsAtOnce {
   int on_host = 1, on_gpu = 1;
 };
+
+// Whether train.micro_batch_size is "auto" in one of `configs`. Collective; throws UserError on every rank if the ranks
+// have other sizes than rank 0, so that all of them choose a size or none does.
+bool any_auto_micro_batch(const std::vector<const Config*>& configs, World& world);
 
 // The train.micro_batch_size that "auto" stands for in a new run of `config`: the smallest of the sizes that
 // choose_micro_batch() (engine/memory_check.h) gives the ranks, each with its share of the free memory. Collective,

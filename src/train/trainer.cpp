@@ -402,7 +402,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& 
   assign_devices(config, world);
   Config chosen = config;
   std::string note;
-  if (config.train.auto_micro_batch()) {
+  if (any_auto_micro_batch({&config}, world)) {
     chosen.train.micro_batch_size = agreed_micro_batch(config, world);
     note = describe_micro_batch(chosen.train.micro_batch_size);
   }

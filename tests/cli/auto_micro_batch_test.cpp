@@ -86,6 +86,33 @@ TEST_F(AutoMicroBatch, TakesTheSizeOfTheComparisonsOtherRuns) {
   EXPECT_EQ(size_of("both/auto/seed_3"), 3);
 }
 
+// No size is given here, so a refusal names the run that fixed it.
+TEST_F(AutoMicroBatch, IsRefusedInOneLineIfTheComparisonsOtherRunsDoNotAllowIt) {
+  const auto compare = [](std::vector<std::string> words) {
+    words.insert(words.begin(), "compare");
+    words.insert(words.end(), {"--out", "both", "--set", "train.steps=4", "--set", "schedule.warmup_steps=1"});
+    return words;
+  };
+  succeed(compare({"auto.json", "--seeds", "2", "--sweep", "train.global_batch_size=4"}));
+  refuse(compare({"auto.json", "--seeds", "2", "--sweep", "train.global_batch_size=4,6"}),
+         {"train.micro_batch_size: \"auto\" is one size for all runs, and both/auto/global_batch_size=4/seed_2 has 4, "
+          "which does not divide the 6 sequences per step of each rank of auto global_batch_size=6; choose another "
+          "--out"});
+  write_run("three.json", 3);
+  succeed(compare({"two.json", "three.json"}));
+  refuse(compare({"two.json", "three.json", "--set", "train.micro_batch_size=auto"}),
+         {"train.micro_batch_size: \"auto\" is one size for all runs, but both/two/seed_1 has 2 and "
+          "both/three/seed_1 has 3; choose another --out"});
+}
+
+TEST_F(AutoMicroBatch, IsRefusedInOneLineByBenchmarks) {
+  const std::string why = "auto.json: train.micro_batch_size: \"auto\", but a benchmark needs a number; ";
+  refuse({"bench", "step", "auto.json"}, {why, "add --set train.micro_batch_size=N\n"});
+  refuse({"bench", "layer", "auto.json"}, {why, "add --set train.micro_batch_size=N\n"});
+  refuse({"bench", "loader", "auto.json"}, {why, "write one there, or give the shards and --batch\n"});
+  succeed({"bench", "step", "auto.json", "--tokens", "14", "--steps", "1", "--warmup", "1", "--rounds", "1"});
+}
+
 TEST_F(AutoMicroBatch, IsPlanned) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);  // hides a GPU if there is one
   expect_contains(succeed({"plan", "auto.json"}).out, "micro-batch 6 sequences, the largest");

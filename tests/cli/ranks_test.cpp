@@ -68,9 +68,10 @@ class RanksCli : public CommandLine {
   }
   // Trains run.json on two ranks, each in its own folder with its own shards. Rank 1 runs `program` with the extra
   // arguments `words`.
-  ProcessResult train_apart(const std::string& words = "", const std::string& program = gptmoe_binary()) {
+  ProcessResult train_apart(const std::string& words = "", const std::string& program = gptmoe_binary(),
+                            const std::string& command = "train") {
     const auto rank = [&](int number, const std::string& path) {
-      return text("-n 1 /bin/sh -c \"cd rank_", number, " && exec '", path, "' train ../run.json --out ../run ",
+      return text("-n 1 /bin/sh -c \"cd rank_", number, " && exec '", path, "' ", command, " ../run.json --out ../run ",
                   "--set data.train='train_*.bin' --set data.val='val_*.bin' ", number == 1 ? words : "", "\"");
     };
     return run(folder(), {"/bin/sh", "-c",
@@ -171,6 +172,10 @@ TEST_F(RanksCli, RefuseConfigsThatDiffer) {
   write_shards_apart();
   for (const std::string key : {"optimizer.learning_rate", "distributed.heartbeat_seconds"})
     expect_refusal(train_apart("--set " + key + "=1"), key);
+  // Ranks choose a size for "auto" together.
+  for (const std::string command : {"train", "compare --seeds 2"})
+    expect_refusal(train_apart("--set train.micro_batch_size=auto", gptmoe_binary(), command),
+                   "train.micro_batch_size");
 }
 
 TEST_F(RanksCli, RefuseDataThatDiffer) {

@@ -26,8 +26,8 @@ TEST(PerRank, RefusesABatchThatRanksCannotShareEqually) {
       "train.global_batch_size: 12 sequences cannot be shared equally by 5 ranks; make it a multiple of 5, or change "
       "the number of ranks");
   EXPECT_EQ(message<UserError>([&] { config_for_rank(config, 2); }),
-            "train.micro_batch_size: 4 does not divide the 6 sequences per step of each of 2 ranks; choose one that "
-            "does");
+            "train.micro_batch_size: 4 does not divide the 6 sequences per step of each of 2 ranks; add --set "
+            "train.micro_batch_size=N, with an N that does");
   EXPECT_THROW(config_for_rank(config, 24), UserError);
 }
 

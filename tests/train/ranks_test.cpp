@@ -7,7 +7,9 @@
 
 #include "data/open_sources.h"
 #include "engine/config_for_rank.h"
+#include "engine/explain_step.h"
 #include "inference/evaluate.h"
+#include "support/error_line.h"
 #include "support/router_cases.h"
 #include "support/run_fixture.h"
 #include "support/sanitized.h"
@@ -244,6 +246,49 @@ TEST_P(RanksWithMuon, ResumeOnAnyNumberOfRanks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, RanksWithMuon, ::testing::Values(0, 1, 2));
+
+// The gradient that overflows first is in rank 1's part only.
+TEST(RanksThatDiverge, NameTheFirstGradientThatOverflowsOnAnyRank) {
+  const RunFolder files;
+  for (const int stage : {0, 1, 2}) {
+    SCOPED_TRACE(stage);
+    const Config config = files.config({{"model", {{"num_experts", 0}}},
+                                        {"train", {{"global_batch_size", 4}}},
+                                        {"distributed", {{"zero_stage", stage}}}});
+    run_ranks(2, [&](World& world) {
+      Rank rank(config, world, make_cpu_ops());
+      const ParamTable& params = rank.engine.gpt().params();
+      const auto row_named = [&](const std::string& name) {
+        return *std::find_if(params.rows().begin(), params.rows().end(),
+                             [&](const ParamRow& row) { return row.name == name; });
+      };
+      // Sets the weights of the residual stream's last column. Dimension `dim` of the tensor is the stream's.
+      const auto set_last = [&](const std::string& name, size_t dim, float x) {
+        const Tensor w = params.row_value(row_named(name));
+        const int64_t columns = w.count() / w.size(0);
+        if (dim == 0) std::fill_n(w.as<float>() + w.count() - columns, columns, x);
+        for (int64_t i = columns - 1; dim == 1 && i < w.count(); i += columns) w.as<float>()[i] = x;
+      };
+      // That column is 0 where layer 1 reads it, so large weights there affect only the backward.
+      set_last("model.embed_tokens.weight", 1, 0);
+      set_last("model.layers.0.self_attn.o_proj.weight", 0, 0);
+      const std::string down = "model.layers.0.mlp.down_proj.weight";
+      set_last(down, 0, 0);
+      set_last("model.layers.1.self_attn.v_proj.weight", 1, 1e30f);
+      set_last("model.layers.1.input_layernorm.weight", 0, 1e30f);
+      const NextBatch batches = [&](const Tensor& x, const Tensor& y) { rank.loader.next_batch(x, y); };
+      const std::string line =
+          error_line<NumericFailure>([&] { explain_step(rank.queue->train_step(), batches, 0, world); });
+      EXPECT_TRUE(
+          line.starts_with("the gradient is not finite at step 1, micro-batch 1; first offending tensor: "
+                           "gradient of " +
+                           down + "."))
+          << line;
+      if (stage < 2 || !world.is_root()) return;
+      for (const Tensor& part : params.held_row_grads(row_named(down))) EXPECT_EQ(rank.ops->count_nonfinite(part), 0);
+    });
+  }
+}
 
 std::string name_of(const ::testing::TestParamInfo<std::tuple<RouterCase, int>>& info) {
   return text(std::get<0>(info.param).name, "_zero_", std::get<1>(info.param));

@@ -31,6 +31,8 @@ def read_json(path):
             fail(f'{path}: not a run configuration: it has no "{part}"')
         if missing := [key for key in keys if key not in block]:
             fail(f"{path}: {part}.{missing[0]} is missing")
+    if config["train"]["micro_batch_size"] == "auto":
+        fail(f'{path}: train.micro_batch_size: "auto", but a benchmark needs a number; write one there')
     return config
 
 
