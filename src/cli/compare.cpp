@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/joined.h"
 #include "base/folder.h"
 #include "base/json.h"
 #include "base/lock.h"
@@ -78,6 +79,9 @@ std::string start_of(const std::string& given, const std::vector<PlannedRun>& ru
 
 // Replaces train.init_from by one checkpoint, since the run it names may save another while the runs train.
 void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, World& world) {
+  std::vector<std::string> names;
+  for (const PlannedArm& arm : arms) names.push_back(arm.config.train.init_from);
+  check_alike(world, {{"train.init_from", joined(names)}});
   std::map<std::string, std::string> starts;
   for (const PlannedArm& arm : arms) {
     const std::string& given = arm.config.train.init_from;

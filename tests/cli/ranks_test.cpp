@@ -176,6 +176,8 @@ TEST_F(RanksCli, RefuseConfigsThatDiffer) {
   for (const std::string command : {"train", "compare --seeds 2"})
     expect_refusal(train_apart("--set train.micro_batch_size=auto", gptmoe_binary(), command),
                    "train.micro_batch_size");
+  // compare finds the checkpoint to start from once for all ranks.
+  expect_refusal(train_apart("--set train.init_from=none", gptmoe_binary(), "compare --seeds 2"), "train.init_from");
 }
 
 TEST_F(RanksCli, RefuseDataThatDiffer) {
