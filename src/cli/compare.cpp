@@ -6,8 +6,8 @@
 #include <set>
 
 #include "base/file.h"
-#include "base/joined.h"
 #include "base/folder.h"
+#include "base/joined.h"
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/made_folders.h"

@@ -42,7 +42,7 @@ void Optimizer::allocate(Arena& arena, const Partition& partition, DType stat) {
   v_ = arena.allocate(kept_in, {held_second_moments_.count()});
   clip_scale_1_ = arena.allocate(stat, {1});
   rates_3_ = arena.allocate(stat, {3});
-  step_1_ = arena.allocate(stat, {1});
+  if (kept_in != stat) step_1_ = arena.allocate(stat, {1});
   squared_norms_P_ = arena.allocate(stat, {std::ssize(partition.pieces())});
   muon_.allocate(arena, partition);
 }
@@ -50,6 +50,7 @@ void Optimizer::allocate(Arena& arena, const Partition& partition, DType stat) {
 void Optimizer::set_step(Memory& memory, double learning_rate, int64_t step) const {
   const AdamwConstants constants{config_.beta1, config_.beta2, config_.eps};
   upload_values(memory, rates_3_, adamw_rates(learning_rate, constants, step).data());
+  if (!step_1_.present()) return;
   const auto number = static_cast<double>(step);
   upload_values(memory, step_1_, &number);
 }

@@ -41,6 +41,7 @@ class Turn {
   int at_ = 0;
 };
 
+// Tests read as `int{shared[0]}`, so that the traced read is in this file and not in GoogleTest's comparison.
 void expect_race(const std::string& found, const std::string& second = "") {
   EXPECT_NE(found.find("race: "), std::string::npos) << found;
   EXPECT_NE(found.find(second), std::string::npos) << found;
@@ -139,7 +140,7 @@ TEST_P(HopperRaces, AnMbarrierDoesNotOrderWhatFollowsTheArrival) {
                               } else if (warp == 0) {
                                 turn.wait_for(1);
                                 mbarrier_wait(barrier, 0);
-                                EXPECT_EQ(shared[0], 1);
+                                EXPECT_EQ(int{shared[0]}, 1);
                               }
                             }),
               "which thread 32 wrote");
@@ -158,7 +159,7 @@ std::string reuse(bool wait) {
       shared[0] = 2;
     } else if (warp == 1) {
       mbarrier_wait(full, 0);
-      EXPECT_EQ(shared[0], 1);
+      EXPECT_EQ(int{shared[0]}, 1);
       mbarrier_arrive(empty);
       turn.next();
     }
@@ -187,7 +188,7 @@ std::string pass_on(bool synchronise) {
     }
     turn.wait_for(1);
     if (synchronise) __syncwarp();
-    if (threadIdx.x == 33) EXPECT_EQ(shared[0], 1);
+    if (threadIdx.x == 33) EXPECT_EQ(int{shared[0]}, 1);
   });
 }
 
@@ -212,7 +213,7 @@ std::string arrive_for_a_lane(bool synchronise) {
     if (threadIdx.x == 0) mbarrier_arrive(barrier);
     if (threadIdx.x != 32) return;
     mbarrier_wait(barrier, 0);
-    EXPECT_EQ(shared[0], 1);
+    EXPECT_EQ(int{shared[0]}, 1);
   });
 }
 
@@ -234,7 +235,7 @@ std::string read_of_copy(bool wait) {
     } else if (warp == 1) {
       turn.wait_for(1);
       if (wait) mbarrier_wait(barrier, 0);
-      EXPECT_EQ(shared[0], 1);
+      EXPECT_EQ(int{shared[0]}, 1);
     }
   });
 }
@@ -255,7 +256,7 @@ std::string read_after_named_barrier(int writer) {
     }
     turn.wait_for(1);
     if (warp < 2) named_barrier(1, 64);
-    if (threadIdx.x == 0) EXPECT_EQ(shared[0], 1);
+    if (threadIdx.x == 0) EXPECT_EQ(int{shared[0]}, 1);
   });
 }
 
