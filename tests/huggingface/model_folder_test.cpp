@@ -253,7 +253,7 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
        "partial_rotary_factor: 0.25 is not supported: gptmoe computes 1; it is not in the file, and this is its "
        "default"},
       {8, R"({"use_parallel_residual": null})",
-       "use_parallel_residual: true is not supported: gptmoe computes false; it is not in the file"},
+       "use_parallel_residual: true is not supported: gptmoe computes false; config.json lacks the key"},
       {8, R"({"hidden_act": "gelu"})",
        "hidden_act: \"gelu\" is not supported: gptmoe computes \"gelu_pytorch_tanh\" or \"gelu_new\" or \"gelu_fast\""},
       {8, R"({"rotary_pct": 0.25})", "rotary_pct: 0.25 is not supported: gptmoe computes 1"},
