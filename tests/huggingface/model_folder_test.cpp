@@ -250,7 +250,7 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
       {7, R"({"qk_layernorm": true})", "qk_layernorm: true is not supported: gptmoe computes false"},
       {7, R"({"use_parallel_residual": true})", "use_parallel_residual: true is not supported: gptmoe computes false"},
       {7, R"({"partial_rotary_factor": null, "rope_parameters": null})",
-       "partial_rotary_factor: 0.25 is not supported: gptmoe computes 1; it is not in the file, and this is its "
+       "partial_rotary_factor: 0.25 is not supported: gptmoe computes 1; config.json lacks the key; this is its "
        "default"},
       {8, R"({"use_parallel_residual": null})",
        "use_parallel_residual: true is not supported: gptmoe computes false; config.json lacks the key"},
