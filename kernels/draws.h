@@ -34,11 +34,13 @@ GPTMOE_HOST_DEVICE constexpr uint32_t rounding_key(uint32_t step, uint32_t strea
 }
 
 // The bits of the bf16 that element number `element` is rounded to, from the bits of the float. The lower 16 bits of
-// the float say how far it is from the smaller neighbour; adding a draw of 16 bits decides whether they carry.
+// the float say how far it is from the smaller neighbour; adding a draw of 16 bits decides whether they carry. NaN
+// stays NaN: a carry could turn it into a zero.
 GPTMOE_HOST_DEVICE constexpr uint16_t randomly_rounded(uint32_t bits, uint64_t element, uint32_t key) {
   const uint32_t low = static_cast<uint32_t>(element), high = static_cast<uint32_t>(element >> 32);
   const uint32_t draw = mixed_bits(mixed_bits(low ^ key) + high) >> 16;
-  return static_cast<uint16_t>((bits + draw) >> 16);
+  const bool nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  return static_cast<uint16_t>(nan ? bits >> 16 | 0x40u : (bits + draw) >> 16);
 }
 
 }  // namespace gptmoe

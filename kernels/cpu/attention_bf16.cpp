@@ -24,7 +24,7 @@ static_assert(kTile == kBlockDepth);
 // A packed operand: whole tiles of lines, and whole blocks of depth.
 struct Packed {
   uint32_t* words = nullptr;
-  int64_t blocks = 0;
+  int64_t blocks = 0;  // of depth; pack() sets it
 
   // The two strips of lines [line, line + kTile), from `block` on.
   Strips tile(int64_t line, int64_t block = 0) const {
@@ -45,9 +45,7 @@ class Memory {
  public:
   explicit Memory(float* memory) : next_(memory) {}
   float* floats(int64_t count) { return std::exchange(next_, next_ + count); }
-  Packed packed(int64_t lines, int64_t depth) {
-    return {reinterpret_cast<uint32_t*>(floats(lines * depth / 2)), depth / kBlockDepth};
-  }
+  Packed packed(int64_t lines, int64_t depth) { return {reinterpret_cast<uint32_t*>(floats(lines * depth / 2))}; }
 
  private:
   float* next_;

@@ -184,5 +184,22 @@ TEST(Cast, KeepsNonfiniteValues) {
   EXPECT_TRUE(std::isnan(x[3]) && std::isnan(x[4]));
 }
 
+TEST(RoundRandomly, KeepsNonfiniteValues) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  // The first NaN is a GPU's own, to which nearly every draw carries; the second has its bits in the half that goes.
+  const uint32_t nans[] = {0x7FFFFFFF, 0x7F800001, 0xFFFFFFFF};
+  for (const float step : {1.0f, 2.0f, 3.0f}) {
+    std::vector<float> x = {kInf, -kInf}, steps = {step};
+    for (const uint32_t nan : nans) x.insert(x.end(), 16, std::bit_cast<float>(nan));
+    std::vector<uint16_t> narrow(x.size());
+    const Tensor rounded(narrow.data(), DType::bf16, {std::ssize(x)});
+    float_ops(1).round_randomly(rounded, tensor(x, {std::ssize(x)}), tensor(steps, {1}), 0, 0);
+    float_ops(1).cast(tensor(x, {std::ssize(x)}), rounded);
+    EXPECT_EQ(x[0], kInf);
+    EXPECT_EQ(x[1], -kInf);
+    for (size_t i = 2; i < x.size(); ++i) EXPECT_TRUE(std::isnan(x[i])) << i;
+  }
+}
+
 }  // namespace
 }  // namespace gptmoe
