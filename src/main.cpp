@@ -14,6 +14,7 @@ namespace {
 
 int run(int argc, char** argv, gptmoe::Job& job) {
   gptmoe::occupy_standard_streams();
+  gptmoe::unbind_main_thread();
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();

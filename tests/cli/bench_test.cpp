@@ -2,6 +2,7 @@
 #include <map>
 #include <regex>
 
+#include "base/cores.h"
 #include "cli/cli_fixture.h"
 #include "routing/router_table.h"
 
@@ -103,6 +104,16 @@ TEST_F(BenchCommand, ThePartsOfAStepAddUp) {
     const double model_flops = number(step, "model_gflops") * 1e9 / number(step, "tokens_per_second") * 28;
     EXPECT_NEAR(flops, model_flops, 1e-6 * model_flops);
   }
+}
+
+// OpenMP binds the main thread to one core then, when it is loaded.
+TEST_F(BenchCommand, UsesAllCoresIfOpenMPBindsItsThreads) {
+  write_config("run.json");
+  const std::vector<json> lines =
+      bench({"step", "run.json", "--steps", "1", "--warmup", "1", "--rounds", "1", "--no-account"},
+            {.environment = {"OMP_PROC_BIND=true", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}});
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["threads"], usable_cores());
 }
 
 TEST_F(BenchCommand, ConfigsAreTimedInTurnsAndDrawn) {

@@ -26,7 +26,7 @@ struct ProcessOptions {
   int64_t largest_file = 0;                   // size limit of any file in bytes, to mimic a full disk; 0: no limit
   bool as_nobody = false;                     // run without root's rights
   std::string input = "/dev/null";            // the file that is standard input; empty: standard input is closed
-  std::vector<std::string> environment = {};  // more variables, as NAME=VALUE
+  std::vector<std::string> environment = {};  // variables to set, as NAME=VALUE, or to unset, as NAME
   std::string output = "";                    // standard output and error go to the files OUTPUTstdout and OUTPUTstderr
   bool own_group = false;                     // lead a new process group, which its child processes join
 };
@@ -109,7 +109,10 @@ class Process {
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
     for (const std::string& variable : options.environment) {
       const size_t equals = variable.find('=');
-      setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
+      if (equals == std::string::npos)
+        unsetenv(variable.c_str());
+      else
+        setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
     }
     execv(argv[0], argv);
     _exit(127);
