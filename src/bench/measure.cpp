@@ -1,6 +1,7 @@
 #include "bench/measure.h"
 
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "engine/matrix_rate.h"
@@ -36,6 +37,22 @@ size_t median_index(const std::vector<double>& values) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
   return order[(order.size() - 1) / 2];
+}
+
+// Half of the values lie below the median, so the number of values below it is binomial. `rank` is the largest number
+// such that fewer than `rank` values lie below the median with a probability of at most 2.5 %.
+std::optional<Interval> median_interval(std::vector<double> values) {
+  const size_t n = values.size();
+  size_t rank = 0;
+  double probability = std::pow(0.5, static_cast<double>(n)), fewer = probability;
+  while (fewer <= 0.025) {
+    ++rank;
+    probability *= static_cast<double>(n - rank + 1) / static_cast<double>(rank);
+    fewer += probability;
+  }
+  if (rank == 0) return std::nullopt;
+  std::sort(values.begin(), values.end());
+  return Interval{values[rank - 1], values[n - rank]};
 }
 
 Timing timing_of(const std::vector<double>& seconds) {

@@ -2,6 +2,7 @@
 // Measures times, and the limits of a device.
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "kernels/ops.h"
@@ -12,6 +13,13 @@ namespace gptmoe {
 double median(std::vector<double> values);
 // The index of the median; for an even number of values, of the lower middle one.
 size_t median_index(const std::vector<double>& values);
+
+struct Interval {
+  double low = 0, high = 0;
+};
+// The 95 % confidence interval of the median from which independent values were drawn: two of the values, by the sign
+// test, with no assumption about the distribution. None for fewer than six values.
+std::optional<Interval> median_interval(std::vector<double> values);
 
 struct Timing {
   double fastest = 0, median = 0;  // seconds

@@ -19,13 +19,21 @@ double tokens_per_second(const StepRun& run) {
   return static_cast<double>(run.variant().tokens_per_step()) / run.median_seconds();
 }
 
-// Speed relative to `first`: the median ratio over the rounds.
-double ratio_to(const StepRun& first, const StepRun& run) {
+// Speeds relative to `first`, by round.
+std::vector<double> ratios_to(const StepRun& first, const StepRun& run) {
+  const double tokens = static_cast<double>(run.variant().tokens_per_step()) /
+                        static_cast<double>(first.variant().tokens_per_step());
   std::vector<double> ratios;
   for (size_t round = 0; round < run.seconds().size(); ++round)
-    ratios.push_back(first.seconds()[round] / run.seconds()[round]);
-  return median(ratios) * static_cast<double>(run.variant().tokens_per_step()) /
-         static_cast<double>(first.variant().tokens_per_step());
+    ratios.push_back(tokens * first.seconds()[round] / run.seconds()[round]);
+  return ratios;
+}
+
+// "0.993", or with six rounds or more "0.993 (0.990 to 0.996)".
+std::string median_with_interval(const std::vector<double>& ratios) {
+  const std::optional<Interval> interval = median_interval(ratios);
+  return fixed(median(ratios), 3) +
+         (interval ? text(" (", fixed(interval->low, 3), " to ", fixed(interval->high, 3), ")") : "");
 }
 
 Json to_json(const StepRun& run) {
@@ -53,7 +61,7 @@ Json to_json(const StepRun& run) {
 void say_speeds(BenchOutput& output, const Runs& runs) {
   output.say(
       "\n| config | experts | tokens per step | tokens/s, median (lowest to highest) | model TFLOP/s "
-      "| share of matrix rate | relative to first |\n|---|---:|---:|---:|---:|---:|---:|\n");
+      "| share of matrix rate | relative to first, median (95 % interval) |\n|---|---:|---:|---:|---:|---:|---:|\n");
   for (const auto& run : runs) {
     const auto tokens = static_cast<double>(run->variant().tokens_per_step());
     const auto [least, most] = std::minmax_element(run->seconds().begin(), run->seconds().end());
@@ -62,8 +70,8 @@ void say_speeds(BenchOutput& output, const Runs& runs) {
     output.say(text("| ", run->variant().label, " | ", run->variant().config.model.num_experts, " | ",
                     grouped_digits(run->variant().tokens_per_step()), " | ", grouped(run->median_seconds()), " (",
                     grouped(*most), " to ", grouped(*least), ") | ", fixed(model_rate * 1e-12, 3), " | ",
-                    fixed(100 * model_rate / run->ceilings().flops, 1), "% | ", fixed(ratio_to(*runs[0], *run), 3),
-                    " |\n"));
+                    fixed(100 * model_rate / run->ceilings().flops, 1), "% | ",
+                    run == runs[0] ? "1" : median_with_interval(ratios_to(*runs[0], *run)), " |\n"));
   }
 }
 
@@ -73,7 +81,11 @@ void report(BenchOutput& output, const Runs& runs) {
   say_speeds(output, runs);
   for (const auto& run : runs) {
     Json line = to_json(*run);
-    if (run != runs[0]) line["to_first"] = ratio_to(*runs[0], *run);
+    if (run != runs[0]) {
+      const std::vector<double> ratios = ratios_to(*runs[0], *run);
+      line["to_first"] = median(ratios);
+      if (const auto interval = median_interval(ratios)) line["to_first_interval"] = {interval->low, interval->high};
+    }
     if (!run->accounts().empty()) {
       const AccountTable account(*run);
       account.say(output);
