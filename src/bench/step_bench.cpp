@@ -21,8 +21,8 @@ double tokens_per_second(const StepRun& run) {
 
 // Speeds relative to `first`, by round.
 std::vector<double> ratios_to(const StepRun& first, const StepRun& run) {
-  const double tokens = static_cast<double>(run.variant().tokens_per_step()) /
-                        static_cast<double>(first.variant().tokens_per_step());
+  const double tokens =
+      static_cast<double>(run.variant().tokens_per_step()) / static_cast<double>(first.variant().tokens_per_step());
   std::vector<double> ratios;
   for (size_t round = 0; round < run.seconds().size(); ++round)
     ratios.push_back(tokens * first.seconds()[round] / run.seconds()[round]);
