@@ -34,7 +34,8 @@ class PlanSpeed {
 
   bool on_gpu() const { return gpu_.has_value(); }
   const Gpu& gpu() const { return *gpu_; }
-  // FLOP/s of the GPU's matrix products in this precision: on the data sheet, and with large matrices.
+  // FLOP/s of the GPU's matrix products in this precision: peak() is the data sheet's, product() that of large
+  // matrices.
   double peak() const { return peak_rate(*gpu_, bf16_); }
   double product() const { return product_rate(*gpu_, bf16_); }
   std::unique_ptr<CallTimes> call_times(double live_share) const;

@@ -23,8 +23,8 @@ using KeyHints = std::function<KeyHint(const std::string& path)>;
 
 class JsonSection {
  public:
-  // `value` must be an object (or null, read as empty). Errors call it `path` ("model") in `file`. Errors about unknown
-  // keys ask `hints` first.
+  // `value` must be an object (or null, read as empty). Errors name it as `path` ("model") in `file`. Errors about
+  // unknown keys ask `hints` first.
   JsonSection(const JsonValue& value, std::string path, std::string file, KeyHints hints = nullptr);
 
   bool has(const std::string& key) const;
