@@ -107,7 +107,7 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("grad_norm", row.grad_norm, "Global norm of the gradients before clipping.");
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
   visitor.maybe("mfu", row.mfu,
-                "Model FLOP/s divided by the device's peak; on a CPU, by its measured matmul throughput.");
+                "Model FLOP/s divided by the FLOP/s of large matrix products, which the run measures when it starts.");
   visitor.maybe("output_z_loss", row.output_z_loss,
                 "Mean of the squared log-sum-exp of the logits, without the coefficient; absent if "
                 "model.output_z_loss_coef is 0.");

@@ -45,7 +45,7 @@ std::string start_checksum(const fs::path& start) {
   return is_model_folder(start) ? WeightFiles(start).checksum(nullptr) : model_checksum(start);
 }
 
-// The other model.
+// The model whose weights are loaded.
 struct StartWeights::Source {
   fs::path path;
   std::string kind;  // in words, for the user
