@@ -37,8 +37,8 @@ void visit_fields(Visitor& visitor, Record& source) {
   visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
   visitor.field("due", source.due, "Sequences by which the source is behind its share.");
   visitor.maybe("shuffle", source.shuffle, "Number of the source's shuffle: it is added to the seed.");
-  visitor.maybe("fingerprint", source.fingerprint, "Number of the source's shards, of their tokens, and their "
-                                                   "checksum.");
+  visitor.maybe("fingerprint", source.fingerprint,
+                "Number of the source's shards, of their tokens, and their checksum.");
 }
 
 template <typename Visitor, Is<LoaderState> Record>

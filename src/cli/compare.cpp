@@ -377,7 +377,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   command
       ->add_option("--reference", arguments->reference,
                    "Also draw the gap that another experiment measured: FILE[:PAIR], such as data/paper_curves.json "
-                   "(default PAIR: the longest name that the baseline's config name begins with)")
+                   "(default PAIR: the start of the baseline's config name, up to a \"_\")")
       ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);

@@ -51,8 +51,8 @@ struct GapPoint {
 };
 
 // The point from which a curve stays at or below a target at every later eval. It is interpolated linearly in
-// ln(perplexity) between the last eval above the target and the next eval; it is the first eval if none is above. A
-// target that is not finite is not reached.
+// ln(perplexity) between the last eval above the target and the next eval. If no eval is above the target, it is the
+// first eval. A target that is not finite is not reached.
 struct Crossing {
   double tokens = 0;
   double seconds = 0;
@@ -61,9 +61,9 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
 // ours.tokens / theirs.tokens - 1; unknown if either is 0, that is, if initial weights already reach the target.
 double tokens_change(const Crossing& ours, const Crossing& theirs);
 
-// The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred rows
-// before. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive spikes
-// count as one. A loss that is not finite is a spike too. Nullopt for a hundred rows or fewer.
+// The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred
+// preceding rows. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive
+// spikes count as one. A loss that is not finite is a spike too. Returns nullopt for a hundred rows or fewer.
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
@@ -84,8 +84,8 @@ struct ArmResult {
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
-  double target_tokens_change = kUnknown;   // tokens_change() from the baseline's; unknown if either is not reached
-  double target_seconds_change = kUnknown;  // the same for target->seconds, if speeds are compared
+  double target_tokens_change = kUnknown;   // tokens_change(target, the baseline's); unknown if one is not reached
+  double target_seconds_change = kUnknown;  // target->seconds / the baseline's - 1, if speeds are compared
 
   double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown unless known for all
   double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over runs; unknown if none has it
@@ -114,7 +114,7 @@ struct ArmResult {
   Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
-// Where the arm's mean curve reaches the target; none if a run diverged.
+// Where the arm's mean curve reaches the target; nullopt if it does not, or if a run diverged.
 std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
@@ -127,7 +127,7 @@ struct Comparison {
   double target_perplexity = kUnknown;
   // Drawn beside the gaps if present. The caller sets it after compare().
   std::optional<Reference> reference;
-  // Limitations that a reader must know of: unfinished runs, single seeds, unequal budgets or data.
+  // Limitations that a reader must know: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }

@@ -112,7 +112,7 @@ std::string folder_of(const Arm& arm, bool family) {
   return folder.string();
 }
 
-// Bytes below a space, DEL, and U+0080 to U+009F in UTF-8: a terminal may obey them.
+// Whether the label has a byte below a space, DEL, or one of U+0080 to U+009F in UTF-8. A terminal may obey these.
 bool has_control_character(const std::string& label) {
   for (size_t i = 0; i < label.size(); ++i) {
     const auto byte = static_cast<unsigned char>(label[i]);

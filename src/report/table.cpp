@@ -188,7 +188,7 @@ std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
   });
-  add_row(rows, comparison, "of the weights' average", [](const ArmResult& r) {
+  add_row(rows, comparison, "final, averaged weights", [](const ArmResult& r) {
     return r.curve.empty() || r.diverged > 0 ? "" : where_known(r.curve.back().perplexity_ema, perplexity_text);
   });
   if (!comparison.single()) add_comparison_rows(rows, comparison);

@@ -15,7 +15,7 @@ struct SummaryRow {
 // dense models, MFU on CPUs, comparisons if there is only one arm) are left out.
 std::vector<SummaryRow> summary_rows(const Comparison& comparison);
 
-// Those of the summary rows that are about perplexity.
+// The summary rows about perplexity.
 std::vector<SummaryRow> perplexity_rows(const Comparison& comparison);
 
 // The headline, the notes, the summary and the perplexities on each validation set for a terminal, at most 100 columns;
