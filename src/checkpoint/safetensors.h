@@ -61,7 +61,7 @@ class SafetensorsFile final : public TensorReader {
   struct Entry {
     std::string name;
     const Encoding* encoding;
-    std::vector<int64_t> sizes;  // any rank
+    std::vector<int64_t> sizes;  // any number of dimensions
     int64_t begin, end;          // bytes, from the first byte after the header
 
     DType dtype() const { return encoding->dtype; }

@@ -78,7 +78,7 @@ std::string start_of(const std::string& given, const std::vector<PlannedRun>& ru
 }
 
 // If train.init_from names a run, replaces it with the path of one of that run's checkpoints. So all runs of the
-// comparison start from the same weights, even if that run saves newer ones meanwhile.
+// comparison start from the same weights, even if the named run saves newer ones meanwhile.
 void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, World& world) {
   std::vector<std::string> names;
   for (const PlannedArm& arm : arms) names.push_back(arm.config.train.init_from);
@@ -127,7 +127,7 @@ int64_t size_of_kept_runs(const std::vector<PlannedArm>& arms, const std::vector
   return size;
 }
 
-// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. That is
+// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. This is
 // the size of the existing runs that are kept, or else the largest with which every config fits into memory while
 // `at_once` runs train.
 void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,

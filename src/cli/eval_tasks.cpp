@@ -85,7 +85,7 @@ void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const
 // Whether two paths, which may not exist yet, lead to the same file.
 bool same_file(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
-  std::error_code error;  // ignored: opening the file reports it
+  std::error_code error;  // ignored: opening the file will report the problem
   const fs::path file = fs::weakly_canonical(fs::absolute(a), error);
   return !error && file == fs::weakly_canonical(fs::absolute(b), error);
 }

@@ -40,7 +40,7 @@ struct ExportArguments {
   std::string dtype = "f32", shard_size = "5GB", format = "auto";
 };
 
-// The bytes of a size such as "5GB". Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB).
+// The number of bytes in a size such as "5GB". Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB).
 int64_t bytes_of_size(const std::string& size) {
   constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
                                                        {"GB", 1e9},     {"TB", 1e12},    {"KIB", 0x1p10},

@@ -16,9 +16,9 @@ struct FollowTimes {
 };
 
 // training() returns the number of runs in training. Calls write() repeatedly while that number is above zero, and for
-// a while after that. If nothing has been written yet and no run trains, throws the UserError of either function. At
-// other times, only shows it on a terminal, since runs may start or be removed at any moment. Returns the signal that
-// ended the loop, or 0.
+// a while after that. Passes on a UserError of either function if nothing has been written yet and no run trains. At
+// other times, only shows the error on a terminal, since runs may start or be removed at any moment. Returns the signal
+// that ended the loop, or 0.
 int follow_runs(const std::function<int64_t()>& training, const std::function<void()>& write, const FollowTimes& times,
                 const StopSignal& stop);
 

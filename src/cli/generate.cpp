@@ -54,7 +54,7 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments) {
   return {Prompt{arguments.prompt.value_or(""), "--prompt"}};
 }
 
-// How many positions a TextCache has to hold, and how many tokens it runs at a time at most.
+// How many positions a TextCache has to hold, and the most tokens that it runs at a time.
 struct Lengths {
   int64_t positions = 1, pass = 1;
 };

@@ -1,5 +1,5 @@
 #pragma once
-// The ranks that a command runs on. Both the command and main, which prints errors, use it.
+// The ranks that a command runs on. Both the command and main, which prints errors, use a Job.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <memory>
@@ -26,7 +26,7 @@ class Job {
   // Joins the ranks at the first call. From then on only the first rank's output is shown.
   World& world();
 
-  // For commands that run in one process: throws UserError, on every rank, if a launcher started this one as a rank.
+  // For commands that run in one process: throws UserError, on every rank, if a launcher started several ranks.
   void require_one_rank(const std::string& command);
 
   // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other error is

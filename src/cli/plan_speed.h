@@ -27,7 +27,7 @@ void require_equal_shares(const Config& config, const SpeedOptions& options, int
 
 class PlanSpeed {
  public:
-  // `gpu`: gpu_of(). `compute`: the precision of matrix products.
+  // `gpu` comes from gpu_of(). `compute` is the precision of matrix products.
   static PlanSpeed of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute);
   // `matrix_rate`: FLOP/s of this machine's large products.
   static PlanSpeed of_cpu(const SpeedOptions& options, double matrix_rate);

@@ -36,7 +36,7 @@ namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(100);
 
-// The GPUs that this process may use, by their names in CUDA_VISIBLE_DEVICES.
+// The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES accepts.
 std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
@@ -104,8 +104,8 @@ class Jobs {
     return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot.has_value(); });
   }
   void start(size_t slot);
-  // Called in the forked process, runs the job's program in it. An exception ends that process at once: unwinding would
-  // reach its copy of ~Jobs(), which kills the other jobs.
+  // Runs the job's program in the forked process, which calls this. An exception ends that process at once: unwinding
+  // would reach its copy of ~Jobs(), which kills the other jobs.
   [[noreturn]] void become(const TrainJob& job, size_t slot) const noexcept;
   void look(size_t slot);
   void stop_all();

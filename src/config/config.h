@@ -52,7 +52,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// The router section. The router that it names (src/routing) reads its keys; src/config only stores them.
+// The section "router". The router that `type` names (src/routing) reads the section's keys; src/config only stores
+// them.
 struct RouterConfig {
   std::string type = "topk";
   JsonValue block;  // all keys but "type"
@@ -78,8 +79,8 @@ struct DataConfig {
 struct TasksConfig {
   DataSources files;  // task files and folders of them, each only with a path; empty = none
   int64_t every = 0;  // steps between scorings; 0 = only at the end
-  int64_t limit = 0;  // the first examples of each file; 0 = all
-  int64_t shots = 0;  // solved examples before each one
+  int64_t limit = 0;  // examples from the start of each file; 0 = all
+  int64_t shots = 0;  // solved examples before each example
 
   bool operator==(const TasksConfig&) const = default;
 };
@@ -95,7 +96,7 @@ struct TrainConfig {
   std::string init_from;             // run or checkpoint whose weights the run starts from; empty = none
   double init_noise = 0;             // std of noise on upcycled experts, as a share of each tensor's rms
   bool cuda_graphs = true;           // on a GPU, replay a step's work as CUDA graphs
-  double skip_spikes = 0;            // skip steps with a loss or gradient norm this many deviations above the mean; 0 = off
+  double skip_spikes = 0;            // skip steps with loss or gradient norm this many deviations above the mean; 0 = off
   int64_t skip_spikes_window = 128;  // number of preceding steps with which a step is compared
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
@@ -129,7 +130,7 @@ struct ScheduleConfig {
   double min_lr_ratio = 0.1;  // floor as a share of learning_rate
   int64_t decay_steps = 0;    // length of the final decay of "wsd", which requires it
   // "cosine": the step at which the rate reaches the floor, where it then stays. At least warmup_steps; 0 =
-  // train.steps. Above train.steps, the run ends before the rate reaches the floor.
+  // train.steps. If it is above train.steps, the run ends before the rate reaches the floor.
   int64_t lr_decay_steps = 0;
 
   bool operator==(const ScheduleConfig&) const = default;

@@ -9,12 +9,12 @@ namespace gptmoe {
 
 class JsonSection;
 
-// Shards that data.train or data.val names.
+// One source of data.train, data.val or train.tasks.files.
 struct DataSource {
-  std::string path = {};  // glob
+  std::string path = {};  // glob of shards; for tasks, a file or folder
   std::string name = {};  // empty: `path` is the name
   double weight = 0;      // share of the tokens, relative to the other sources; 0: none given
-  // The number of times it is read while a source with `epochs` 1 is read once; 0: not given, which means 1.
+  // How many times this source is read while a source with `epochs` 1 is read once; 0: not given, which means 1.
   double epochs = 0;
 
   const std::string& label() const { return name.empty() ? path : name; }

@@ -10,8 +10,7 @@ namespace gptmoe {
 
 class JsonSection;
 
-// How the optimizer treats the parameters whose names match a pattern. Without a field, the setting is that of other
-// parameters of the same kind.
+// How the optimizer treats the parameters whose names match a pattern. An absent field leaves the setting unchanged.
 struct ParamGroup {
   std::string match;  // glob on names of parameters, for matches_glob()
   std::optional<std::string> type;

@@ -58,7 +58,7 @@ double largest(const AnalysisLog::Table& values) {
   return most;
 }
 
-// Indices of at most kMostMaps layers, the first and the last among them.
+// Indices of at most kMostMaps layers, including the first and the last.
 std::vector<size_t> shown_layers(const AnalysisLog& log) {
   const size_t layers = log.layers.size(), shown = std::min(layers, kMostMaps);
   std::vector<size_t> out;

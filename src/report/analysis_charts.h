@@ -14,7 +14,7 @@ using Titled = std::vector<std::pair<std::string, Picture>>;
 
 // An expert's load, multiplied by E (1 = fair), by layer and expert.
 Heatmap analysis_load_map(const AnalysisLog& log);
-// One map of experts by experts for each of at most eight layers, the first and the last among them.
+// One map of experts by experts for each of at most eight layers, including the first and the last.
 Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
 Titled<Heatmap> cosine_maps(const AnalysisLog& log);
 // An expert's share of a domain's assignments, multiplied by E (1 = fair), by domain and expert, for the layers that

@@ -79,7 +79,7 @@ const drawing = (() => {
     return [out, y + 18];
   }
 
-  // Runs of points that can be drawn.
+  // Splits a line into stretches of consecutive points that can be drawn.
   function stretches(line, log) {
     const parts = [[]];
     line.x.forEach((x, i) => {

@@ -40,7 +40,7 @@ struct CurvePoint {
   int64_t tokens = 0;
   double step = 0, seconds = 0;  // means over runs
   Statistics perplexity;
-  double perplexity_ema = kUnknown;    // of the weights' average, mean over runs; unknown unless known for all
+  double perplexity_ema = kUnknown;    // of the averaged weights, mean over runs; unknown if one run lacks it
   std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
 };
 
@@ -69,7 +69,8 @@ std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 struct ArmResult {
   Arm arm;
 
-  // One point per token count where some run was evaluated, from the latest first eval to the earliest last eval.
+  // One point per token count where some run was evaluated, between the latest of the runs' first evals and the
+  // earliest of their last evals.
   // Every point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
@@ -87,7 +88,7 @@ struct ArmResult {
   double target_tokens_change = kUnknown;   // tokens_change(target, the baseline's); unknown if one is not reached
   double target_seconds_change = kUnknown;  // target->seconds / the baseline's - 1, if speeds are compared
 
-  double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown unless known for all
+  double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown if it is unknown for a run
   double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over runs; unknown if none has it
   int64_t diverged = 0;               // number of runs that diverged (RunLog::has_diverged)
 

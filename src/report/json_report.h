@@ -11,8 +11,8 @@ namespace gptmoe {
 //   reference (null: none): name, by, source, points[] {step, share, gap}
 //   arms[]:
 //     label
-//     runs[] {dir, step, planned_steps, finished, diverged, provenance[] (entries of provenance.json), changes[] (entries
-//       of history.json), perplexity (at the run's last eval), target}
+//     runs[] {dir, step, planned_steps, finished, diverged, provenance[] (entries of provenance.json),
+//       changes[] (entries of history.json), perplexity (at the run's last eval), target}
 //     final_perplexity, matched_perplexity {mean, std, min, max, count}
 //     matched_gap {mean, low, high (the 95 % interval), verdict, by_seed[] {seed, gap}}
 //     target {tokens, seconds, tokens_change, seconds_change}

@@ -20,7 +20,7 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
     const char* const of_many = result.arm.runs.size() > 1 ? "; its arm has no final perplexity." : ".";
     if (run.diverged)
       notes.push_back(text(name_of(result, i), " diverged at step ", std::min(*run.diverged, run.planned_steps), " of ",
-                           run.planned_steps, of_many));  // the weights of the last step may turn out not to be finite
+                           run.planned_steps, of_many));  // one step more if the last weights are not finite
     else if (run.has_diverged())
       notes.push_back(text(name_of(result, i), " diverged: its last validation perplexity is not finite", of_many));
     else if (!run.finished())

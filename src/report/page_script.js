@@ -1,7 +1,7 @@
 // What a reader can do with the charts of report.html: read all values at a point with the pointer or the arrow keys,
 // choose the x axis, smooth, switch between log and linear, hide lines by their legend, and save what is shown as CSV.
-// A chart keeps the picture of the markup until one of these changes it; then it is drawn (chart_drawing.js) as wide as
-// its figure.
+// A chart keeps the picture of the markup until the reader changes what it shows; then it is drawn (chart_drawing.js)
+// as wide as its figure.
 (() => {
   'use strict';
   const {drawChart, frameOf, lineAt, lineClass, escaped, known, digits, within, short, count} = drawing;
@@ -85,7 +85,7 @@
         chart.series.some((series) => options.hidden.includes(series.name));
   }
 
-  // ---- Showing it ----
+  // ---- Showing a chart ----
 
   function draw(figure) {
     const id = figure.dataset.chart;

@@ -21,8 +21,8 @@ struct Reference {
   std::vector<ReferencePoint> points;  // steps strictly increasing
 };
 
-// `argument` is FILE or FILE:PAIR. Without PAIR, uses the pair with the longest name that is `config` or, followed by
-// "_", begins it: "8c1" for "8c1_topk". FILE is an object
+// `argument` is FILE or FILE:PAIR. Without PAIR, the name of the config chooses the pair: NAME if `config` is NAME or
+// starts with NAME_, as "8c1" for "8c1_topk"; the longest NAME if there are several. FILE is an object
 //   {"by", "source", "planned_steps", "pairs": {NAME: {"baseline": CURVE, "arm": CURVE}}, "steps": [...],
 //    "curves": {CURVE: [nats per token at each of the steps, or null]}}
 // like data/paper_curves.json. Throws UserError, listing FILE's pairs, if FILE does not hold the pair.

@@ -44,7 +44,7 @@ struct ChartPoint {
 
 struct Series {
   std::string label;  // empty: not in the legend
-  int color = 0;      // index into the page's palette, which repeats: is_dotted()
+  int color = 0;      // index into the page's palette; a repeated colour is dotted: is_dotted()
   double opacity = 1;
   std::vector<ChartPoint> points;
   bool dashed = false;

@@ -35,7 +35,7 @@ struct SettingPair {
   std::optional<Crossing> target;          // where the point reaches the other's final perplexity
   double target_tokens_change = kUnknown;  // tokens_change(target, the other's), if it is reached
 };
-// Empty for the first family, and if there is no point to compare with.
+// nullopt for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
 // Compares the families, each at its best point. Leaves out families without a best point. If no family has one,

@@ -84,7 +84,7 @@ class MetricsFile {
 
 // What is wrong with the rows as a whole, one line each (records/row_chain.h).
 std::vector<std::string> row_problems(const std::filesystem::path& run_dir, const std::optional<SavedRow>& saved);
-// Throws UserError, as MetricsFile does, unless a run could continue from a checkpoint at `step`.
+// Throws the UserError of MetricsFile's constructor unless a run could continue from a checkpoint at `step`.
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);

@@ -51,7 +51,7 @@ std::optional<SavedRow> saved_row(const std::filesystem::path& run_dir);
 // For gptmoe compare: throws UserError unless the run can continue with exactly this config.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);
 
-// The keys whose values differ, dotted.
+// The keys whose values differ, as dotted paths.
 Named<ConfigChange> config_changes(const Config& was, const Config& is);
 // Replaces config.json.
 void write_run_config(const std::filesystem::path& run_dir, const Config& config);

@@ -25,10 +25,11 @@ void require_same_data(const std::vector<DataFile>& before, const std::vector<Da
 // `step`.
 const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
-// Adds `entry` to history.json. It holds for the steps after entry.from_step. Removes the entries of later steps, since
-// the run has returned to an earlier checkpoint. Replaces an entry of the same step, but keeps the branched_from and
-// initialized_from of the old entry. If `entry` changes neither config nor data, adds no entry: only copies its folder
-// and its tokenizer, if it has one, to the preceding entry. Throws Failure if the file cannot be written.
+// Adds `entry` to history.json. The entry holds for the steps after entry.from_step. Removes the entries of later
+// steps, since the run has returned to an earlier checkpoint. Replaces an entry of the same step, but keeps the
+// branched_from and initialized_from of the old entry. If `entry` changes neither config nor data, adds no entry: only
+// copies its folder and its tokenizer, if it has one, to the preceding entry. Throws Failure if the file cannot be
+// written.
 void record_history(const std::filesystem::path& run_dir, HistoryEntry entry);
 
 }  // namespace gptmoe

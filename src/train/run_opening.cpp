@@ -19,7 +19,7 @@ struct Saved {
   int64_t step;
   Config config;
   std::optional<std::string> last_row;
-  bool sources_known = false;  // whether it identifies each source by its shards
+  bool sources_known = false;  // whether the checkpoint identifies each source by its shards
 };
 
 void note(const std::string& line) { std::printf("note: %s\n", printable(line).c_str()); }

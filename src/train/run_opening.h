@@ -14,7 +14,7 @@ namespace gptmoe {
 
 struct OpenedRun {
   std::optional<std::filesystem::path> checkpoint;  // the one to continue from; none: from the start
-  HistoryEntry history;                             // of the steps from here on: its folder and shards
+  HistoryEntry history;                             // of the steps from here on: folder, shards and tokenizer
   // Whether every source is read from its beginning: the resumed run has new training data or sources, and its
   // checkpoint does not identify the sources.
   bool new_data = false;

@@ -52,7 +52,7 @@ struct StartWeights::Source {
   std::string checksum;
   Config config;
   std::shared_ptr<const TensorReader> tensors;
-  std::vector<std::string> ignored_keys = {};  // ModelFolder's
+  std::vector<std::string> ignored_keys = {};  // of a ModelFolder
 };
 
 std::shared_ptr<const StartWeights::Source> StartWeights::open(const Config& config, World& world) {

@@ -12,7 +12,7 @@ namespace gptmoe {
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
 // Removes the mark of an unfinished branch from a folder that holds a run. A branch that is killed right after its
-// config.json was written leaves it. The caller holds the folder's lock. Ignores a mark that it cannot remove.
+// config.json was written leaves this mark. The caller holds the folder's lock. Ignores a mark that it cannot remove.
 void remove_branch_mark(const std::filesystem::path& run_dir);
 
 // The folder of a new run until its training begins. If the run fails before its first step, removes what it has
