@@ -155,7 +155,7 @@ void add_plan_command(CLI::App& app) {
       ->needs(ranks);
   add_rate("--network", speed.network, "GB/s that a machine sends out (default: one network card for each GPU)")
       ->needs(ranks);
-  add_rate("--latency", speed.latency, "Microseconds that a collective of few bytes takes (default: by hops)")
+  add_rate("--latency", speed.latency, "Microseconds that a collective of few bytes takes (default: by number of hops)")
       ->needs(ranks);
   command->callback([arguments] { print_plan(*arguments); });
 }

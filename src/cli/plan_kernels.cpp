@@ -85,7 +85,7 @@ void print_collectives(const StepPrediction& prediction) {
   }
   double running = 0;
   for (const auto& [key, total] : prediction.collectives) running += total.seconds;
-  std::printf("collectives run for %s ms a step; the ops wait for %s ms of it\n", milliseconds(running).c_str(),
+  std::printf("collectives run for %s ms a step; the ops wait for %s ms of this\n", milliseconds(running).c_str(),
               milliseconds(prediction.waiting()).c_str());
 }
 

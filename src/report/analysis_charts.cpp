@@ -180,7 +180,7 @@ Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const s
   chart.y.title = "norm / norm of the dense gradient (log scale)";
   chart.y.scale = Scale::log;
   chart.reference = 1;
-  chart.reference_label = "as long as dense";
+  chart.reference_label = "equal to dense";
   return chart;
 }
 

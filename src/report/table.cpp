@@ -99,7 +99,7 @@ void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& compar
       return with_change(seconds_text(c.seconds), &r == baseline ? kUnknown : r.target_seconds_change);
     });
   });
-  add_row(rows, comparison, "seeds that reach it", [](const ArmResult& r) {
+  add_row(rows, comparison, "seeds reaching the target", [](const ArmResult& r) {
     const auto count =
         std::count_if(r.run_targets.begin(), r.run_targets.end(), [](const auto& t) { return t.has_value(); });
     return r.run_targets.size() < 2 ? std::string() : text(count, " of ", r.run_targets.size());

@@ -11,8 +11,8 @@ struct SummaryRow {
   std::vector<std::string> cells;  // one per arm
 };
 
-// The numbers of a comparison, quantities down and arms across. Rows that have no value in any arm (expert load of
-// dense models, MFU on CPUs, comparisons if there is only one arm) are left out.
+// The numbers of a comparison, quantities down and arms across. Rows that have no value in any arm are left out, such
+// as the expert load of dense models, or comparisons if there is only one arm.
 std::vector<SummaryRow> summary_rows(const Comparison& comparison);
 
 // The summary rows about perplexity.

@@ -89,8 +89,8 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, const std
     user_error("train.init_noise: ", config.train.init_noise,
                ", but no expert starts as a copy of a dense layer; remove it");
   }
-  if (!weights_.missing().empty()) lines_.push_back("missing there, initialised: " + joined(weights_.missing()));
-  if (!weights_.left_over().empty()) lines_.push_back("left over there, unused: " + joined(weights_.left_over()));
+  if (!weights_.missing().empty()) lines_.push_back("not in that model, initialised: " + joined(weights_.missing()));
+  if (!weights_.left_over().empty()) lines_.push_back("only in that model, unused: " + joined(weights_.left_over()));
   for (const auto& [key, change] : config_changes(source->config, config))
     if (holds(kMeaning, key) || (source->config.model.num_experts > 0 && holds(kMeaningOfExperts, key)))
       lines_.push_back(text(key, " was ", change.was->dump(), " there, and is ", change.is->dump(), " here"));

@@ -18,7 +18,7 @@ void require_no_run(const fs::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   if (anything_at(run_dir / kRunConfigFile))
-    user_error((run_dir / kRunConfigFile).string(), ": is not a run's; choose another --out");
+    user_error((run_dir / kRunConfigFile).string(), ": does not belong to a run; choose another --out");
   require_no_lost_run(run_dir);
 }
 
