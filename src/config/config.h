@@ -96,7 +96,7 @@ struct TrainConfig {
   std::string init_from;             // run or checkpoint whose weights the run starts from; empty = none
   double init_noise = 0;             // std of noise on upcycled experts, as a share of each tensor's rms
   bool cuda_graphs = true;           // on a GPU, replay a step's work as CUDA graphs
-  double skip_spikes = 0;            // skip steps with loss or gradient norm this many deviations above the mean; 0 = off
+  double skip_spikes = 0;            // skip steps whose loss or gradient norm is this many deviations too high; 0 = off
   int64_t skip_spikes_window = 128;  // number of preceding steps with which a step is compared
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
