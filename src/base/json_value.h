@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// A JSON value that a header can hold without json.hpp. It never changes; copies share it.
+// A JSON value that a header can hold without json.hpp. The value never changes, and copies share it.
 class JsonValue {
  public:
   JsonValue();  // {}

@@ -34,7 +34,7 @@ bool folder_locked(const std::filesystem::path& folder);
 class OutputLock {
  public:
   // Waits up to `patience` for another process, then throws UserError "PATH: another process (PID on HOST) DOING".
-  // Throws UserError if the lock's file cannot be made. If the file system has no locks, it locks nothing: the output
+  // Throws UserError if the lock's file cannot be made. If the file system has no locks, nothing is locked: the output
   // is still complete, and the last writer wins.
   OutputLock(const std::filesystem::path& path, const std::string& doing,
              std::chrono::milliseconds patience = std::chrono::milliseconds(100));

@@ -13,7 +13,7 @@ volatile std::sig_atomic_t noted = 0;
 
 struct sigaction previous[std::size(kStops)];
 
-// The next of these signals takes its default action.
+// Notes the first signal. The next one then takes its default action.
 extern "C" void note_stop(int signal) {
   noted = signal;
   for (int stop : kStops) std::signal(stop, SIG_DFL);

@@ -11,7 +11,7 @@ namespace gptmoe {
 
 struct Unfinished {
   std::filesystem::path path;
-  Descriptor fd;  // a file is open for writing. Closing it releases the lock, so rename first
+  Descriptor fd;  // of a file: open for writing. Closing it releases the lock, so rename first
 };
 
 // Makes a new file or folder that is to be renamed to `path`, and removes the leftovers of killed writers of `path`.
@@ -19,8 +19,8 @@ struct Unfinished {
 Unfinished new_unfinished_file(const std::filesystem::path& path);
 Unfinished new_unfinished_folder(const std::filesystem::path& path);
 
-// Whether `path` is the file or folder that is open as `fd`. It is not if it, or a folder above it, was removed, moved
-// or replaced.
+// Whether `path` is the file or folder that is open as `fd`. False if that file or folder, or a folder above it, was
+// removed, moved or replaced.
 bool is_at(int fd, const std::filesystem::path& path);
 
 // Whether a file or folder of this name is unfinished, or left by a killed writer.
