@@ -31,8 +31,8 @@ constexpr const ShardFormat* shard_format_of(int32_t magic) {
 // The narrower format that holds every id of a vocabulary of `vocab_size` entries.
 constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab_size > 65536 ? kShardU32 : kShardU16; }
 
-// A shard on disk, open for reading. All functions that read its tokens throw as FileReader::read() does. So a shard
-// that is truncated, or whose disk fails, ends a run with a one-line error.
+// A shard on disk, open for reading. All functions that read its tokens throw what FileReader::read() throws. So a
+// shard that is truncated, or whose disk fails, ends a run with a one-line error.
 class Shard {
  public:
   // Throws UserError naming the file if it is missing, empty, truncated, not a shard, of unknown version or wrong size.

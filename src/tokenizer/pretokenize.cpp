@@ -95,7 +95,8 @@ class Scanner {
   }
 
   // The end of the match of \s+(?!\S)|\s+ on the white space [begin, end). At the end of the text, the match is all of
-  // the white space. Elsewhere, it leaves the last of several characters, which the next word may take.
+  // the white space. Elsewhere, if there are several characters, the match leaves out the last one, which the next word
+  // may take.
   size_t white_space_end(size_t begin, size_t end) const {
     if (end == size()) return end;
     size_t last = end - 1;
