@@ -55,9 +55,9 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
 // Called with the number of bytes written since the last call.
 using WriteProgress = std::function<void(int64_t bytes)>;
 
-// A source of the tensor for write_safetensors(), with values read from `from`. It reads in parts, so it needs little
-// memory. Visiting it throws as read_planned() does. `from` is a SafetensorsFile or WeightFiles. All arguments must
-// outlive the source.
+// A source of the tensor for write_safetensors(), with values read from `from`. The source reads in parts, so it needs
+// little memory. Visiting it throws what read_planned() throws. `from` is a SafetensorsFile or WeightFiles. All
+// arguments must outlive the source.
 template <typename Files>
 TensorSource source_of(const PlannedTensor& tensor, const Files& from, const WriteProgress& progress);
 

@@ -14,7 +14,7 @@ struct PromptOptions {
 
 class Prompts {
  public:
-  // `task` must outlive it.
+  // `task` must outlive this object.
   Prompts(const Task& task, const PromptOptions& options);
 
   // The shots, each with its right continuation and a line break, then the context, with delimiters. Shots are examples
