@@ -42,9 +42,9 @@ program() {
   printf '%s\n' "$path"
 }
 
-# lock_output PATH DOING: locks PATH as gptmoe locks its outputs, until this script and all processes that it started
-# have ended. If another process has the lock, ends the script with the message "PATH: another process DOING". Sets
-# output_lock to the lock's file, which the script removes at its end.
+# lock_output PATH DOING: takes the lock that gptmoe takes for an output PATH. It is held until this script and all
+# processes that it started have ended. If another process has the lock, ends the script with the message "PATH: another
+# process DOING". Sets output_lock to the lock's file, which the script removes at its end.
 lock_output() {
   local lock status=0
   output_lock=$1.gptmoe-lock

@@ -59,7 +59,7 @@ class Browser:
             pass
 
     def run(self, script):
-        """The value of an expression, or of the promise that it gives. An exception there is a RuntimeError here."""
+        """The value of an expression, or of the promise that it gives. Raises RuntimeError if the expression throws."""
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']['exception'].get('description', 'it throws')}")

@@ -252,7 +252,7 @@ class Check:
                 self.expect(same_tensors, f"{name}: tensors of an export of the import")]
 
     def round_trip(self, index, source):
-        """Imports a folder and exports it again: the checkpoint, and whether the tensors are the same."""
+        """Imports a folder and exports it again. Returns the checkpoint and whether the tensors are the same."""
         start, again = self.folder / f"start_{index}", self.folder / f"again_{index}"
         self.gptmoe("import", source, "--out", start)
         self.gptmoe("export", start, "--out", again)

@@ -239,7 +239,7 @@ class ZstdSource : public CompressedSource {
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    // The library asks for a block and the header of the next one.
+    // The library asks for the bytes of a block and of the next block's header.
     constexpr size_t kBlockHeader = 3;
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }

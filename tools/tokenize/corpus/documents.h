@@ -114,7 +114,7 @@ class DocumentReader {
 
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
-  std::string failure_;             // for the next call of next() to throw; the text before it comes first
+  std::string failure_;             // the next call of next() throws it; the text before it has been returned
   int64_t bytes_closed_ = 0;        // of files before open_
   std::atomic<int64_t> bytes_read_ = 0;
 };

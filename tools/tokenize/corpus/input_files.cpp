@@ -153,7 +153,7 @@ std::optional<FileId> file_id(const fs::path& path) {
 InputFile input_file(const fs::path& path) {
   struct stat status {};
   const int error = stat(path.c_str(), &status) == 0 ? 0 : errno;
-  // Opening the file fails with these errors too, and reports them, unless it can be read after all.
+  // If the file cannot be read, opening it later fails with the same error and reports it.
   const bool comes_again =
       (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) && access(path.c_str(), R_OK) != 0;
   if (error != 0 && !comes_again) user_error(path.string(), ": cannot access it: ", std::strerror(error));

@@ -23,8 +23,8 @@ class TokenDocuments {
   TokenDocuments(TokenFile file, std::optional<int32_t> end, int64_t first = 0, int64_t document = 0);
 
   const TokenFile& file() const { return file_; }
-  // Nothing at the end of the file. Leaves out Megatron's empty documents. Throws as TokenFile::read() and
-  // MegatronIndex::next_end() do.
+  // Nothing at the end of the file. Leaves out Megatron's empty documents. Throws what TokenFile::read() and
+  // MegatronIndex::next_end() throw.
   std::optional<TokenPiece> next();
 
   // Where the next piece begins.
