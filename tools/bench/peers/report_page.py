@@ -36,7 +36,7 @@ class Page:
                 f".find((svg) => svg.getClientRects().length).querySelectorAll({json.dumps(inside)})]")
 
     def box(self, element):
-        """Scrolls to the element that a JavaScript expression gives. Returns its left, top, width and height in the window."""
+        """Scrolls to an element, a JavaScript expression. Returns its left, top, width and height in the window."""
         return self.run(f"((element) => {{ element.scrollIntoView({{block: 'center'}}); const box = "
                         f"element.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; }})({element})")
 
