@@ -1,6 +1,6 @@
 #pragma once
 // The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
-// deeper than kMaxJsonDepth, zero bytes, and numbers beyond double. `Json` is any nlohmann::basic_json.
+// deeper than kMaxJsonDepth, zero bytes, and numbers beyond the range of a double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
 #include <string>
 #include <string_view>
