@@ -28,7 +28,8 @@ StopSignal::StopSignal() {
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < std::size(kStops); ++i) {
     sigaction(kStops[i], nullptr, &previous[i]);
-    if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);  // a signal that nohup ignores stays ignored
+    // A signal that nohup ignores stays ignored.
+    if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);
   }
 }
 

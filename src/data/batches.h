@@ -31,7 +31,7 @@ struct SourceState {
   bool operator==(const SourceState&) const = default;
 };
 
-// The position of the next micro-batch in the global order, as checkpoints store it.
+// The position of the next micro-batch in the global order, in the form that checkpoints store.
 struct LoaderState {
   int64_t epoch = 0;
   int64_t position = 0;                   // windows already read beyond the first `epoch` * `windows`
@@ -63,7 +63,7 @@ class BatchLoader {
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
-  // The share of the run's windows that each source is to have; they sum to 1.
+  // The shares of the run's windows that the sources are to have; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
   // Each source's name and the share of the windows read up to `state` that came from it. Empty if nothing was read or
   // there is only one source.

@@ -162,7 +162,7 @@ void ModelFolder::check(const std::string& name, DType dtype, const std::vector<
   const PlannedTensor& tensor = *find(name);
   const std::string& theirs = tensor.pieces[0].tensor;
   std::vector<int64_t> expected = sizes;
-  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // it holds three of our tensors
+  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // `theirs` holds three of our tensors
   files_.check(theirs, dtype, expected);
 }
 

@@ -43,8 +43,8 @@ struct ImportPlan {
 // Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided into
 // them.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
-// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the file and its tensor
-// if an element is infinite or not a number.
+// Overwrites `out` with out.count() elements of a planned tensor, from element `first` on. Throws UserError naming the
+// file and its tensor if an element is infinite or not a number.
 void read_planned(const PlannedTensor& tensor, const WeightFiles& from, int64_t first, const Tensor& out,
                   Memory& memory);
 

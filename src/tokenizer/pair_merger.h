@@ -48,7 +48,7 @@ class PairMerger {
   struct Candidate {
     int64_t count;
     Pair pair;
-    // The greatest in the heap is the best.
+    // The greatest candidate in the heap is the best one.
     bool operator<(const Candidate& other) const {
       return count != other.count ? count < other.count : pair > other.pair;
     }

@@ -147,8 +147,8 @@ size_t gpt2_word_end(const Scanner& text, size_t begin) {
   return text.run_end(at + first.bytes, first.kind);
 }
 
-// The word's end in llama3 and similar patterns. A word has at most `most_numbers` numbers; `whole_tail` is cl100k's
-// \s++$.
+// The word's end in llama3 and similar patterns. A word has at most `most_numbers` numbers; `whole_tail` adds cl100k's
+// alternative \s++$.
 size_t llama3_word_end(const Scanner& text, size_t begin, int most_numbers, bool whole_tail) {
   const Char first = text.char_at(begin);
   if (first.kind == CharClass::letter) return text.letters_end(begin + first.bytes);

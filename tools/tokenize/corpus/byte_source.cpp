@@ -189,7 +189,7 @@ class GzipSource : public CompressedSource {
     use(input.size() - stream_.avail_in);
     if (code == Z_STREAM_END) {
       between_members_ = true;
-    } else if (code == Z_BUF_ERROR && input.empty()) {  // and no output left
+    } else if (code == Z_BUF_ERROR && input.empty()) {  // and inflate() has no more output
       cut_short("gzip");
     } else if (code == Z_MEM_ERROR) {
       throw Failure("out of memory for zlib");

@@ -74,7 +74,7 @@ class DocumentReader {
   // is decompressed again and discarded. Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
-  // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
+  // The next batch; nullopt at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
   // after a letter or a number, before text for which begins_cut() holds. Throws UserError, naming the file and the
   // line or byte, if the file is unreadable, if it was truncated while being read, if its compressed data is damaged,
   // or if a line is longer than max_line_bytes. The good text before the fault is returned first. With skip_errors the

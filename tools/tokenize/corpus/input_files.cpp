@@ -105,7 +105,7 @@ class Lister {
     listing_.errors.push_back(message);
   }
 
-  // `named`: given on the command line, so it must not be skipped.
+  // `named`: the folder is given on the command line, so it must not be skipped.
   void walk(const fs::path& folder, bool named) {
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
