@@ -141,7 +141,7 @@ void ModelFolder::require_all(const ParamTable& params, const StateTable& state)
   }
   for (const std::string& name : names())
     if (!used.contains(name))
-      files_.fail(holds(name) ? theirs(name) : name, "has no place in the model that config.json describes");
+      files_.fail(holds(name) ? theirs(name) : name, "is not part of the model that config.json describes");
   for (const ZeroTensor& zero : family().zeros ? family().zeros(config().model) : std::vector<ZeroTensor>())
     files_.check(zero.theirs, DType::f32, zero.sizes);
 }
