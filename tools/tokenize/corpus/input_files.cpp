@@ -56,7 +56,7 @@ class Lister {
     }
     refuse_unread(pattern);
     if (texts_.empty())
-      user_error(pattern, ": no files match this pattern whose names end in ", kReadNames, "; correct --input");
+      user_error(pattern, ": this pattern matches no files whose names end in ", kReadNames, "; correct --input");
     end_input();
   }
 
