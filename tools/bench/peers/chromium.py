@@ -5,7 +5,7 @@ import subprocess
 
 
 class Browser:
-    """Chromium, asked through its debugging pipe: JSON messages that end in a zero byte.
+    """Chromium, controlled through its debugging pipe: JSON messages that end in a zero byte.
 
     Prints what scripts of the page throw or log, and keeps it in `messages`.
     """

@@ -67,7 +67,7 @@ class Task:
 
     def write(self, folder):
         """The copy and the description that lm-evaluation-harness reads. A context never ends in white space,
-        which belongs to the continuation, as in gptmoe."""
+        since white space there belongs to the continuation, just as in gptmoe."""
         before, space = self.delimiter.rstrip(), self.delimiter[len(self.delimiter.rstrip()):]
         rows = []
         for line in self.lines:

@@ -130,7 +130,7 @@ def last_line(text):
 
 
 def run(setting, number, options):
-    """Runs the setting and adds the round's rate, or why there is none. Returns the program's JSON."""
+    """Runs the setting and adds the round's rate, or the reason why there is none. Returns the program's JSON."""
     environment = dict(os.environ) if setting.plain else with_short_spinning(os.environ)
     if setting.threads:
         environment["OMP_NUM_THREADS"] = setting.threads
@@ -194,7 +194,7 @@ def shares(setting, settings):
 
 
 def best_settings(settings):
-    """The fastest setting by program and by f32 or bf16."""
+    """The fastest setting of each program in f32, and in bf16."""
     best = {}
     for setting in settings:
         key = setting.peer, setting.kind

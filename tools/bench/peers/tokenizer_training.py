@@ -34,7 +34,7 @@ def run_tool(options, output):
 
 
 def run_peer(options, output):
-    """Runs the peer in its own process, since it reads its number of threads when it starts."""
+    """Runs the peer in its own process, since the peer reads its number of threads when it starts."""
     command = [sys.executable, os.path.abspath(__file__), "--text", options.text, "--vocab-size",
                str(options.vocab_size), "--pattern", options.pattern, "--peer", output]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "true"}
