@@ -5,7 +5,7 @@
 
 namespace gptmoe::cuda {
 
-// Shared memory that a block gets on every GPU of compute capability 8.0 and up.
+// The bytes of shared memory that a block can have on every GPU of compute capability 8.0 and up.
 constexpr int64_t kSharedBytesEverywhere = int64_t{99} << 10;
 // Attention heads may have any width up to kMaxHeadDim. Tensor cores handle bf16 heads whose width is a multiple of
 // kVector, up to kMaxTensorHeadDim. Heads wider than kMaxTensorHeadDim need kWideHeadSharedBytes of shared memory per
@@ -16,8 +16,8 @@ constexpr int64_t kVector = 8;
 // The maximum number of experts: each warp of the sort by expert keeps a counter per expert in shared memory.
 constexpr int64_t kMostExperts = 3072;
 
-// Memory of CudaKernels in addition to the arenas: partial results of its kernels, and the workspace that NVIDIA
-// recommends for cuBLASLt on Hopper.
+// Memory that CudaKernels allocates in addition to the arenas: for partial results of its kernels, and the workspace
+// that NVIDIA recommends for cuBLASLt on Hopper.
 constexpr int64_t kWorkspaceFloats = int64_t{16} << 20, kMatmulWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kWorkspaceBytes = kWorkspaceFloats * 4 + kMatmulWorkspaceBytes;
 // The maximum number of bytes that one memset zeroes: a CUDA graph may keep sizes in 32 bits.

@@ -10,11 +10,11 @@
 
 namespace gptmoe {
 
-// The draws of a sampling op for one token and round, from the first two words of Philox4x32-10 (base/rng.h) under
-// sampler_2's key. The counter is {lower half of the token's index, its upper half, round, 0}.
+// The draws of a sampling op for one token and round, from the first two words of Philox4x32-10 (base/rng.h) with the
+// sampler's key. The counter is {lower half of the token's index, its upper half, round, 0}.
 struct Draws {
   float uniform;     // in [0, 1), a multiple of 2^-24, so exact in float
-  bool one_in_four;  // with probability 1/4
+  bool one_in_four;  // true with probability 1/4
 };
 
 GPTMOE_HOST_DEVICE constexpr Draws draws_from(uint32_t word0, uint32_t word1) {

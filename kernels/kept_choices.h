@@ -1,5 +1,6 @@
 #pragma once
-// The choices that a GPU's ops make by timing, and the ops' notes to the user. Ops of a CPU choose nothing.
+// The choices between algorithms that a GPU's ops make by timing, and the ops' notes to the user. A CPU's ops choose
+// nothing.
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -61,8 +61,8 @@ class OpCall {
   void require(bool condition, std::string_view what) const;
   // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
-  // Adjust the cost. reaches(): the call moves only this share of an operand's bytes. also_reads(): the call also reads
-  // an operand that it writes.
+  // These adjust the cost. reaches(): the call moves only this share of an operand's bytes. also_reads(): the call also
+  // reads an operand that it writes.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // Marks an operand without letters as sorted rows.
@@ -107,7 +107,7 @@ class OpCall {
 // memory, FLOPs.
 void apply_rule(OpId op, OpCall& call);
 
-// Is called before and after every call of the ops that it observes (Ops::observed_by()).
+// Its functions are called before and after every call of the ops that it observes (Ops::observed_by()).
 class OpObserver {
  public:
   virtual ~OpObserver() = default;

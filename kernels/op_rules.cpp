@@ -158,7 +158,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::rope_forward: return rope(call, "qkv");
     case OpId::rope_backward: return rope(call, "dqkv");
     case OpId::attention_forward: return attention(call, 2);
-    case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputed scores are not model work
+    case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputed scores do not count
     case OpId::cache_keys_values: return cache_keys_values(call);
     case OpId::cached_attention: return cached_attention(call);
     case OpId::swiglu_backward:

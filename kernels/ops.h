@@ -45,9 +45,9 @@ class Ops final {
   std::unique_ptr<RepeatedWork> make_repeated_work();
   // Number of logits that the LM head should hold at a time: enough to keep its products efficient.
   int64_t logit_elements() const { return kernels_->logit_elements(); }
-  // Bytes of memory() that these ops hold themselves, as long as they live.
+  // Bytes of memory() that these ops keep for their own work as long as they exist.
   int64_t workspace_bytes() const { return kernels_->workspace_bytes(); }
-  // For the startup summary: "CPU, 2 threads, built-in products".
+  // The text for the startup summary: "CPU, 2 threads, built-in products".
   std::string describe() const { return kernels_->describe(); }
   const Kernels& kernels() const { return *kernels_; }
 

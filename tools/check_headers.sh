@@ -12,7 +12,7 @@ options=(-std=c++20 -fopenmp -march=native -Wall -Wextra -Werror -Wno-pragma-onc
 [ -z "${GPTMOE_DEPS_DIR:-}" ] || options+=(-isystem "$GPTMOE_DEPS_DIR/include")
 for folder in $(mpicxx --showme:incdirs); do options+=(-isystem "$folder"); done  # for Open MPI, as in build_packages
 find_nvcc
-if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU sees them
+if [ -n "$nvcc" ]; then  # also the kernels' headers, in the form for the simulated GPU
   mapfile -t headers < <(git ls-files '*.h' '*.cuh')
   options+=(-DGPTMOE_SIMT -isystem "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include")
 else
@@ -49,7 +49,7 @@ reach() {
   # shellcheck disable=SC2086  # a list
   all[$header]=" $(printf '%s\n' ${all[$header]} | sort -u | tr '\n' ' ') "
 }
-# set_of HEADER: prints the number of the first set of which HEADER includes everything; nothing if there is none.
+# set_of HEADER: prints the number of the first set that HEADER includes as a whole; nothing if there is none.
 set_of() {
   local number name
   for number in "${!sets[@]}"; do

@@ -12,8 +12,8 @@ die() {
   exit 2
 }
 
-# read_options "NAME..." ARGUMENT...: sets each variable NAME, with _ for -, to the value of its option --NAME. Appends
-# --set path=value to the array `overrides`. --help prints the comment at the top of the script.
+# read_options "NAME..." ARGUMENT...: sets each variable NAME, with _ in place of -, to the value of its option --NAME.
+# Appends --set path=value to the array `overrides`. --help prints the comment at the top of the script.
 read_options() {
   local known=" $1 " option
   shift
@@ -42,9 +42,9 @@ program() {
   printf '%s\n' "$path"
 }
 
-# lock_output PATH DOING: locks PATH as gptmoe locks its outputs, until this script and all processes that it started
-# have ended. If another process has the lock, ends the script with the message "PATH: another process DOING". Sets
-# output_lock to the lock's file, which the script removes at its end.
+# lock_output PATH DOING: takes the lock that gptmoe takes for an output PATH. It is held until this script and all
+# processes that it started have ended. If another process has the lock, ends the script with the message "PATH: another
+# process DOING". Sets output_lock to the lock's file, which the script removes at its end.
 lock_output() {
   local lock status=0
   output_lock=$1.gptmoe-lock
@@ -74,8 +74,8 @@ build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev
   zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin)
 test_packages=(libgtest-dev libopenblas-dev)
 
-# install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is present (on a system
-# without Debian packages they may come from elsewhere).
+# install_build_tools PACKAGE...: installs missing packages. On a system without Debian packages, does nothing if cmake,
+# ninja and g++ are present.
 install_build_tools() {
   if ! command -v dpkg-query >/dev/null; then
     command -v cmake >/dev/null && command -v ninja >/dev/null && command -v g++ >/dev/null && return 0

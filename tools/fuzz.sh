@@ -3,8 +3,9 @@
 # starting with the seeds and the inputs that earlier runs kept (build-fuzz/corpus). A finding goes to
 # build-fuzz/findings/TARGET-* and makes the exit code 1.
 #   tools/fuzz.sh [--jobs N (1)] [--total] [SECONDS (60)] [TARGET ...]
-# --jobs N runs N targets at a time. With --total, SECONDS is each target's goal for all runs together, earlier ones included, so the same command continues after a stop. Each run is at most ten minutes long and adds a line to build-fuzz/record.tsv: target, seconds, inputs. In the
-# end the script prints that file's sums for each target.
+# --jobs N runs N targets at a time. With --total, SECONDS is the time that all runs of a target together are to reach,
+# earlier runs included, so the same command continues after a stop. Each run is at most ten minutes long and adds a
+# line to build-fuzz/record.tsv: target, seconds, inputs. At the end the script prints that file's sums for each target.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -35,7 +36,7 @@ build fuzz "${targets[@]/#/fuzz_}"
 cd "$repo_dir/build-fuzz"
 mkdir -p findings
 touch record.tsv
-# The seconds for which a target has run so far, by record.tsv.
+# The seconds for which a target has run so far, according to record.tsv.
 recorded() { awk -F '\t' -v target="$1" '$1 == target { sum += $2 } END { print sum + 0 }' record.tsv; }
 
 # fuzz TARGET SECONDS SEEDS: one run. Fails if it finds something.

@@ -5,8 +5,8 @@
 #   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
 #
 # Stages: build, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. If a stage other than the first fails, the
-# others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs CUDA's nvcc, CMake, a C++
-# compiler and python3 (the last stage also PyTorch), but no network and no packages: if nlohmann/json, CLI11 and
+# others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. The script needs CUDA's nvcc, CMake,
+# a C++ compiler and python3 (the last stage also PyTorch), but no network and no packages: if nlohmann/json, CLI11 and
 # GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them and copy the folder here as
 # deps/, or name it with --deps DIR.
 set -euo pipefail

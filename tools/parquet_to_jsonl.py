@@ -6,11 +6,11 @@
     build/gptmoe-tokenize encode --tokenizer tokenizers/gpt2 --input texts/ --output data/fineweb-edu
 
 Inputs are .parquet files, .arrow files (streams as `datasets` saves them, or Arrow's file format), .feather files of
-version 2, folders with such files, and patterns. Capital letters in the endings do not matter. From a folder that
-`datasets` saved, it takes the files that its state.json lists. Every input file becomes one .jsonl.zst with one line
-{"text": ...} per row; files from a folder keep their path below it. --field names another column, which is then also
-the field of the lines. The last line of the output counts other files in folders and among the matches of a pattern,
-and names the first three.
+version 2, folders with such files, and patterns. Capital letters in the endings do not matter. Of a folder that
+`datasets` saved, the script takes the files that the folder's state.json lists. Every input file becomes one .jsonl.zst
+with one line {"text": ...} per row; files from a folder keep their path below that folder. --field names a column other
+than "text", and the lines then have a field of that name. The last line of the output counts other files in folders
+and among the matches of a pattern, and names the first three.
 
 Files are read piece by piece, so memory does not grow with their size. An output has a temporary name until it is
 complete. If the script is interrupted, run the same command again: it skips the files that are done. A signal ends it
@@ -129,7 +129,7 @@ def check_column(path, schema, field):
 
 
 def columns_of(path, field):
-    """The texts as arrays, each with the share of the file that is read."""
+    """The texts as arrays, each with the share of the file that has been read so far."""
     if kind_of(path) == ".parquet":
         with pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             check_column(path, file.schema_arrow, field)
@@ -159,7 +159,7 @@ def columns_of(path, field):
 
 
 def readable(path, arrays):
-    """Passes on what `arrays` gives; what goes wrong while reading becomes a Refusal."""
+    """The items of `arrays`; an error while reading them becomes a Refusal."""
     try:
         yield from arrays
     except (OSError, ValueError, pyarrow.ArrowException) as error:
@@ -246,7 +246,7 @@ def convert(task):
 
 
 def check_done(output, field):
-    """Refuses an earlier output of another field."""
+    """Refuses an output that an earlier run made from a different field."""
     with pyarrow.input_stream(output, compression="detect") as file:
         start = file.read(4096)
     if start and not start.startswith(b'{' + json.dumps(field, ensure_ascii=False).encode() + b':'):
@@ -258,7 +258,7 @@ def clock(seconds):
 
 
 def convert_all(tasks, jobs):
-    """Sums of what convert() returns; the longest line is the longest of all."""
+    """The sums over all tasks of what convert() returns, and the longest line of all."""
     total = sum(os.path.getsize(path) for path, *_ in tasks)
     context = multiprocessing.get_context("spawn")
     shared = context.Value("q", 0), context.Event()
@@ -332,7 +332,7 @@ def main():
         raise Signalled(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, stop_at)
     try:
         run(options)

@@ -44,7 +44,7 @@ if ! is_installed; then
 fi
 gptmoe=$(program gptmoe)
 
-# One folder per text and its content, so that another text never uses an old tokenizer or old runs.
+# The name of the folder depends on the text and its content, so a new text never uses an old tokenizer or old runs.
 if [ -n "$text" ]; then
   if [ -d "$text" ]; then
     content=$(find "$text" -mindepth 1 -name '.*' -prune -o -type f -printf '%P %s %T@\n' | sort | cksum)

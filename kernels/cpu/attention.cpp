@@ -21,7 +21,7 @@ struct TileKeys {
   int64_t limit;         // the first query sees no key from first + limit on; each following query sees one more
   bool add;              // an earlier block had keys for these queries
 
-  // Of the block of keys at `block`, for the queries from `query` on.
+  // The keys of the block that starts at `block`, for the kTileRows queries from `query` on.
   TileKeys(const Starts& starts, int64_t query, int64_t block) {
     const int64_t start = starts[query] / kPanel * kPanel;
     first = std::max(start, block);
@@ -39,8 +39,9 @@ struct ForwardBuffers {
   Real max[kQueryBlock], sum[kQueryBlock];
 };
 
-// scores = <query, key> of kTileRows queries, from `query` on, with `columns` of the keys (a multiple of kLanes); the
-// row stride is kKeyBlock. The scores of keys that a query does not see become minus infinity.
+// Sets `scores` to the dot products of the kTileRows queries from `query` on with the `columns` keys from keys.first
+// on. `columns` is a multiple of kLanes, and the row stride is kKeyBlock. The scores of keys that a query does not see
+// become minus infinity.
 void masked_scores(Real* scores, int64_t columns, const TileKeys& keys, const Starts& starts, int64_t query,
                    const Real* query_columns, const Real* key_panels, int64_t D) {
   multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels + keys.first * D, kPanel,

@@ -14,9 +14,9 @@
 namespace gptmoe::cpu_f32 {
 namespace {
 
-// The number of lines in a tile of the kernel. A tile of queries is also one block of depth in sums over queries. The
-// weights of keys that a query does not see are zeros, so a value that is NaN reaches every query of its tile (0 *
-// NaN).
+// The number of lines in a tile of the kernel. A tile of queries is also one block of depth in sums over queries. A
+// query multiplies the values that only other queries of its tile see by zero. So a NaN in a value reaches every query
+// of the tile.
 constexpr int64_t kTile = 2 * kLines;
 constexpr int64_t kKeyBlock = 4 * kTile;
 static_assert(kTile == kBlockDepth);
@@ -103,8 +103,8 @@ class Products {
     for (int64_t d = 0; d < padded_D; d += kTile)
       kernel_.multiply(k.count / kTile, weights.tile(0), rows.tile(d, k.first / kTile), out + d, padded_D, add);
   }
-  // Adds a (D, kTile queries) * weights (kTile queries, count) to `out`, the transposed gradient of all keys. It
-  // consists of tiles (padded_D, kTile), one after another, for kTile keys each.
+  // Adds a (D, kTile queries) * weights (kTile queries, count) to `out`, the transposed gradient of all keys. `out`
+  // consists of consecutive tiles (padded_D, kTile), each for kTile keys.
   void over_queries(float* out, int64_t padded_D, const Packed& a, const Packed& weights, const BlockKeys& k) const {
     for (int64_t j = 0; j < k.count; j += kTile)
       for (int64_t d = 0; d < padded_D; d += kTile)

@@ -9,7 +9,8 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
-// Where a running maximum starts: below every score, but finite, so that a block without visible keys changes nothing.
+// The initial value of a running maximum: below every score, but finite, so a block without visible keys changes
+// nothing.
 constexpr Real kLowest = std::numeric_limits<Real>::lowest();
 
 struct AttentionShape {
@@ -31,7 +32,7 @@ inline AttentionShape attention_shape(const Tensor& out_BTHD, const Tensor& qkv_
 class Starts {
  public:
   Starts(const AttentionShape& s, int64_t b) : starts_(s.starts ? s.starts + b * s.T : nullptr), last_(s.T - 1) {}
-  // Padding after the last query starts where the last query does.
+  // A padding query after the last query gets the last query's start.
   int64_t operator[](int64_t query) const { return starts_ ? starts_[std::min(query, last_)] : 0; }
 
  private:

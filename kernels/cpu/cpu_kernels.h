@@ -32,7 +32,7 @@ class CpuKernels final : public Kernels {
   }
 
   int threads_;
-  Operands operands_;  // of dense layers, experts, the LM head and attention
+  Operands operands_;  // how the products in dense layers, experts, the LM head and attention use their operands
 };
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

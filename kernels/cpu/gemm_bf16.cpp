@@ -37,8 +37,8 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // The kernel itself adds to c's values at the edges too, so that a row's result does not depend on its place in
-      // the block.
+      // The kernel itself adds to c's values at the edges too, so that a row's result does not depend on its position
+      // in the block.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);

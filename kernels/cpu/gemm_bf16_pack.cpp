@@ -17,12 +17,12 @@ namespace {
 
 #ifdef __AVX512BF16__
 
-// The first `count` floats at x (none if it is negative, and at most 16), followed by zeros.
+// The first `count` floats at x (none if `count` is negative, and at most 16), followed by zeros.
 __m512 load_up_to(const float* x, int64_t count) {
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << std::clamp<int64_t>(count, 0, 16)) - 1), x);
 }
 
-// Rounds 32 floats. The instruction turns subnormal numbers into zeros, as the instructions that multiply do.
+// Rounds 32 floats. The instruction turns subnormal numbers into zeros, and so do the instructions that multiply.
 __m512i round_floats(__m512 first, __m512 second) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
 }

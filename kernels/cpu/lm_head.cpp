@@ -63,7 +63,7 @@ void CpuKernels::lm_head_loss(const Tensor& losses_N, const Tensor& lse_N, const
   for (int64_t first = 0; first < N; first += M) {
     const int64_t rows = std::min(M, N - first);
     const Real* chunk = x + first * C;
-    // From logits to dx, a thread only needs its own rows.
+    // To compute the logits of some rows, and from them dx, a thread needs no other rows.
     parallel_ranges(threads_, rows, 16, [&](int64_t begin, int64_t end, int) {
       gemm_nt(operands_, end - begin, V, C, chunk + begin * C, C, w, C, logits + begin * V, V, false);
       static thread_local ThreadBuffer buffer;

@@ -29,8 +29,8 @@ double sum_of_squares(const Real* x, int64_t n) {
   return sum;
 }
 
-// Tests the bits, so that it works whatever the compiler assumes about floats: the exponent of infinities and NaNs is
-// all ones.
+// Tests the bits, because a compiler may assume that no float is infinite or NaN. The exponent bits of infinities and
+// NaNs are all ones.
 int64_t nonfinite_in(const Real* x, int64_t n) {
   using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
   const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
@@ -57,7 +57,7 @@ void widen_range(Real* out, const uint16_t* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_value(x[i]);
 }
 
-// The first of the n elements is number `first`.
+// Element i of these n uses the draw with the number first + i.
 void round_randomly_range(uint16_t* out, const Real* x, uint64_t first, uint32_t key, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i)

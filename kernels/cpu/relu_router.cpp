@@ -13,7 +13,7 @@ void CpuKernels::relu_router_forward(const Tensor& probs_NE, const Tensor& exper
   const Real* logits = logits_NE.as<Real>();
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin * E; i < end * E; ++i) {
-      const bool dead = logits[i] <= 0;  // NaN stays live, so that it is noticed
+      const bool dead = logits[i] <= 0;  // a slot with NaN stays live, so that the NaN is noticed
       probs[i] = dead ? 0 : logits[i];
       expert_ids[i] = dead ? -1 : static_cast<int32_t>(i % E);
     }

@@ -32,8 +32,8 @@ int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64
   return best;
 }
 
-// The expert where the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
-// expert with a share; if no expert has a share, `otherwise`.
+// Returns the expert at which the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`,
+// returns the last expert with a share; if no expert has a share, `otherwise`.
 int32_t expert_at(const Real* shares, int64_t E, Real uniform, int32_t otherwise) {
   Real through = 0;
   for (int64_t e = 0; e < E; ++e) {

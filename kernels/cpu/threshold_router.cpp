@@ -27,7 +27,7 @@ void CpuKernels::threshold_router_forward(const Tensor& expert_ids_NE, const Ten
   const Real *logits = logits_NE.as<Real>(), *thresholds = thresholds_E.as<Real>();
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin * E; i < end * E; ++i) {
-      const bool dead = logits[i] <= thresholds[i % E];  // NaN stays live, so that it is noticed
+      const bool dead = logits[i] <= thresholds[i % E];  // a slot with NaN stays live, so that the NaN is noticed
       expert_ids[i] = dead ? -1 : static_cast<int32_t>(i % E);
     }
   });

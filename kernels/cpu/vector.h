@@ -17,7 +17,8 @@ constexpr int64_t kVectorBytes = 16;
 constexpr int64_t kLanes = kVectorBytes / static_cast<int64_t>(sizeof(Real));
 
 typedef Real Vector __attribute__((vector_size(kVectorBytes)));
-// A Vector inside any Real array: unaligned. A separate type, because clang assumes that every Vector& is aligned.
+// A Vector inside any Real array, which may be unaligned. It needs its own type, because clang assumes that every
+// Vector& is aligned.
 typedef Real VectorInArray __attribute__((vector_size(kVectorBytes), aligned(alignof(Real)), may_alias));
 
 inline Vector load(const Real* x) { return *reinterpret_cast<const VectorInArray*>(x); }

@@ -1,5 +1,5 @@
 #pragma once
-// Shared by the attention kernels: the layout of heads in packed projections, the order in which blocks take their
+// What the attention kernels share: the layout of heads in packed projections, the order in which blocks take their
 // work, and the launchers of the two families of kernels.
 //
 // Notation: heads are numbered over all sequences b. Query head u = b H + h reads key/value head v = b G + g, which is
@@ -25,7 +25,7 @@ struct AttentionShape {
   __host__ __device__ int64_t key(int v) const { return v / G * (T * qkv_stride) + (H + v % G) * D; }
   __host__ __device__ int64_t out(int u) const { return u / H * (T * out_stride) + u % H * D; }
 
-  // The first key that query t of sequence b sees; after the last query, what the last one sees.
+  // The first key that query t of sequence b sees. Positions after the last query get the last query's answer.
   __device__ int start(int b, int t) const { return starts ? starts[int64_t{b} * T + min(t, T - 1)] : 0; }
 };
 
@@ -44,8 +44,8 @@ struct AttentionBackward {
   const T* qkv;
 };
 
-// Where a running maximum of scores starts: below every score, but finite. A tile in which a query sees no key then
-// changes nothing.
+// The initial value of a running maximum of scores: below every score, but finite. So a tile in which a query sees no
+// key changes nothing.
 constexpr float kLowestScore = -1e30f;
 
 // A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache. In a

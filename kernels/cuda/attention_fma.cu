@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kTile = 32, kThreads = 128;
 constexpr int kLanes = 8;  // threads that share rows
-// Blocks per multiprocessor: within the limit on shared memory, and few enough for the registers that a thread needs.
+// Blocks per multiprocessor, few enough that their shared memory fits and that each thread gets the registers it needs.
 // The backward kernels keep more in shared memory.
 template <int kD>
 constexpr int kBlocks = kD <= 64    ? 4

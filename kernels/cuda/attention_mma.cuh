@@ -78,7 +78,7 @@ class LeftRows {
  public:
   __device__ LeftRows(const bf16* tile, int row)
       : address_(lane_address<kD>(tile, row + (lane_index() & 15), lane_index() >> 4)) {}
-  // Call when the tile is loaded.
+  // Call it once the tile is loaded.
   __device__ void fetch() {
     if constexpr (kKept) {
       GPTMOE_UNROLL
@@ -194,7 +194,7 @@ __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
 template <bool kDocuments, int kQueries>
 class HiddenByStarts {
  public:
-  // `starts`: those of the queries, in shared memory.
+  // `starts`: the document starts of the queries, in shared memory.
   __device__ explicit HiddenByStarts(const int* starts) : starts_(starts) {}
   // Whether keys before `key` are hidden from all of the queries.
   __device__ bool all_before(int key) const { return kDocuments && key <= starts_[0]; }

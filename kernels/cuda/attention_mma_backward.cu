@@ -3,9 +3,9 @@
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // Two kernels both compute S and dO V^T: one handles a tile of keys at a time, for dK and dV, the other a tile of
 // queries, for dQ. That takes seven matrix products instead of five. But it needs no f32 copy of dQ to which blocks add
-// one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with
-// the rows that it owns as the left operand; the first kernel owns keys, so it computes S^T. P and dS are then already
-// in the registers where the next product needs them.
+// one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with the rows that it
+// owns as the left operand; the first kernel owns keys, so it computes S^T. P and dS are then already in the registers
+// where the next product needs them.
 //
 // FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. Tiles on the diagonal are computed
 // in full, which adds a fraction of about 32 / T to the FLOPs.
@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == first_tile) queries.fetch(), douts.fetch();
     for (int row = 0; row < kKeys; row += kN) {
-      const int first_key = tile * kKeys + row, ahead = first_key - warp_query;  // from the warp's first query to it
+      const int first_key = tile * kKeys + row, ahead = first_key - warp_query;  // from the warp's first query
       if (ahead >= kM * 16 || warp_query >= T || hidden.all_before(first_key + kN)) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, queries, shared.keys[tile % 2], row);

@@ -11,7 +11,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kRows = 128, kM = kRows / kAttentionWarps / 16;
-// Keys per step: as many as the registers can hold scores for, in addition to the output.
+// Keys per step. The registers have to hold their scores in addition to the output.
 template <int kD>
 constexpr int kKeys = kD <= 64 ? 64 : 32;
 

@@ -148,7 +148,8 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   if constexpr (kBit > 1) warp_sum_scattered<kBit / 2>(values);
 }
 
-constexpr int kExperts = 2 * kWarp / kTokens;  // at a time, so that warp_sum_scattered sums kExperts * kTokens values
+// Experts handled at a time. warp_sum_scattered sums kExperts * kTokens values.
+constexpr int kExperts = 2 * kWarp / kTokens;
 
 // A block handles kTokens tokens. For dprobs of the experts that were not chosen, its threads divide the columns, for
 // kExperts experts at a time. Then its warps divide the slots.
@@ -159,12 +160,12 @@ __global__ void __launch_bounds__(kThreads, 3)
                             const int32_t* __restrict__ positions_NK, const float* __restrict__ default_EC,
                             DefaultShape shape) {
   constexpr int kValues = kTokens * kExperts,
-                kPart = N < 4 ? N : 4;  // columns at a time; more would need too many registers
+                kPart = N < 4 ? N : 4;  // columns handled at a time; more would need too many registers
   const auto [tokens, E, C, K] = shape;
   const int lane = lane_index(), thread = static_cast<int>(threadIdx.x);
   const int64_t first = int64_t{blockIdx.x} * kTokens;
   const auto token = [=, tokens = tokens](int t) { return first + t < tokens ? first + t : tokens - 1; };
-  auto* const warp_sums = shared_memory<float[kWarps][kValues]>();  // two, used in turns
+  auto* const warp_sums = shared_memory<float[kWarps][kValues]>();  // two arrays, used in turns
   int turn = 0;
   for (int64_t begin = 0; begin < E; begin += kExperts, turn ^= 1) {
     float sums[kValues] = {};

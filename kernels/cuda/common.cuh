@@ -85,7 +85,7 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
 }
 #define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_at({#kernel, __FILE__, __LINE__}, kernel, __VA_ARGS__)
 
-// The blocks of `block` threads that `threads` threads take.
+// The number of blocks of `block` threads that `threads` threads need.
 inline unsigned blocks_for(int64_t threads, int block) { return static_cast<unsigned>(ceil_div(threads, block)); }
 
 // The block's dynamic shared memory as an object or an array of T.
@@ -119,7 +119,8 @@ void with_real(const Tensor& tensor, Visit visit) {
   visit(static_cast<float*>(nullptr));
 }
 
-// An access to kBytes bytes at once: a GPU stops the program unless the address is a multiple of kBytes.
+// Call it before an access to kBytes bytes at once. A GPU stops the program unless the address is a multiple of kBytes;
+// the simulator throws.
 template <size_t kBytes>
 __device__ void expect_aligned([[maybe_unused]] const void* address) {
 #ifdef GPTMOE_SIMT
@@ -127,7 +128,7 @@ __device__ void expect_aligned([[maybe_unused]] const void* address) {
 #endif
 }
 
-// N elements that are loaded and stored together: 16 bytes are one load.
+// N elements that are loaded and stored together. One load can be up to 16 bytes.
 template <typename T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T element[N];
@@ -200,7 +201,7 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-constexpr int kMaxWarps = 32;  // of a block
+constexpr int kMaxWarps = 32;  // most warps of a block
 
 // Returns the sum of x over the block to every thread. `partials`: kMaxWarps floats of shared memory, free again on
 // return.

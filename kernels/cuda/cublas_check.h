@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "kernels/cuda/cublaslt_library.h"
 
-// Throws DeviceError with the failed expression, its place and the library's message.
+// If the expression fails, throws DeviceError with the expression, its file and line, and the library's message.
 #define CUBLAS_CHECK(expression)                                                                   \
   do {                                                                                             \
     const cublasStatus_t status_ = (expression);                                                   \

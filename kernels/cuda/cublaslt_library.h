@@ -1,6 +1,6 @@
 #pragma once
-// cuBLASLt, loaded when a CUDA backend is made: mapping and relocating its hundreds of megabytes would slow down a run
-// on the CPU or `gptmoe report`. The rest of CUDA is linked statically.
+// Loads cuBLASLt when a CUDA backend is made. Mapping and relocating its hundreds of megabytes at the start of the
+// program would slow down a run on the CPU or `gptmoe report`. The rest of CUDA is linked statically.
 #include <cublasLt.h>
 
 namespace gptmoe::cuda {

@@ -13,7 +13,7 @@
 
 namespace gptmoe::cuda {
 
-// The library's objects, owned.
+// Owners of the library's objects.
 struct Destroy {
   void operator()(cublasLtHandle_t handle) const { CUBLASLT(cublasLtDestroy)(handle); }
   void operator()(cublasLtMatmulDesc_t operation) const { CUBLASLT(cublasLtMatmulDescDestroy)(operation); }

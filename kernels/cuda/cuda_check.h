@@ -6,8 +6,9 @@
 
 namespace gptmoe::cuda {
 
-// Throws DeviceError with the failed expression, its place and the runtime's message. Kernels run asynchronously, so
-// any later call may report a kernel's error: the message then says how to find the kernel.
+// If `status` is an error, throws DeviceError with the failed expression, its file and line, and the runtime's message.
+// Kernels run asynchronously, so any later call may report a kernel's error. The message then says how to find the
+// kernel.
 void check(cudaError_t status, const char* what, const char* file, int line);
 
 }  // namespace gptmoe::cuda

@@ -1,5 +1,5 @@
 #pragma once
-// RepeatedWork as a CUDA graph: one call of the host starts thousands of kernels.
+// RepeatedWork as a CUDA graph, with which one call of the host starts thousands of kernels.
 #include <cuda_runtime.h>
 
 #include "kernels/ops.h"

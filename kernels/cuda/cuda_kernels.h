@@ -1,6 +1,7 @@
 #pragma once
 // The GPU's kernels over f32 or bf16 storage with f32 arithmetic, on one stream. After construction, only the first
-// product of its kind may allocate and wait for the device (matmul.h), and synchronize() and count_nonfinite() wait.
+// product of each kind may allocate memory (matmul.h). Only that product, synchronize() and count_nonfinite() wait for
+// the device.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda_limits.h"
@@ -46,7 +47,7 @@ class CudaKernels final : public Kernels {
   bool graphs_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
-  size_t shared_bytes_ = 0;  // of a multiprocessor
+  size_t shared_bytes_ = 0;  // shared memory of a multiprocessor
   float* workspace_ = nullptr;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;

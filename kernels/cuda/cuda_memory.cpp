@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kStageBytes = int64_t{8} << 20;
 
-// Memory left to the driver, which loads kernels, including cuBLASLt's, when they first run.
+// Memory that is left to the driver. It loads kernels, including cuBLASLt's, when they first run.
 constexpr int64_t kCodeBytes = int64_t{256} << 20;
 
 class CudaSnapshot final : public Snapshot {

@@ -6,7 +6,8 @@ namespace {
 
 constexpr int kRowThreads = 256;
 
-// ---- Clipping: the rows' norms (reads R C elements, one warp per row), their lower median, the scales.
+// ---- Clipping. Three kernels compute the rows' norms (one warp per row; reads R C elements), their lower median, and
+// the scales.
 
 template <typename T, int N>
 __global__ void norms_kernel(float* __restrict__ norms_R, const T* __restrict__ rows_RC, int64_t R, int64_t C) {

@@ -6,14 +6,14 @@
 namespace gptmoe {
 namespace {
 
-constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
+constexpr int kOldestMajor = 8;  // the first with cp.async and with bf16 in the tensor cores
 
 // Shows whether the program has code for this GPU, since all kernels are compiled for the same GPUs.
 __global__ void probe_kernel() {}
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
-// If there is no driver, the runtime also reports an insufficient driver.
+// What is wrong when the runtime reports an insufficient driver, which it does even if there is no driver.
 std::string driver_obstacle() {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU and no GPU driver were found";

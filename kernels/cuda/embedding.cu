@@ -1,8 +1,8 @@
 // The backward sorts the tokens, cuts the sorted list into chunks of equal length, and sums each chunk's runs of equal
 // tokens. The sum of a run inside a chunk goes directly to its row of the table. If a run crosses a border of a chunk,
-// the sum of the chunk's part goes to the workspace, and a second kernel adds such partial sums. So the work is even
-// for any text: a token that makes up most of the batch is the work of many chunks. Minimum traffic: dout is read once,
-// and each row of the table whose token occurs is read and written.
+// the sum of the chunk's part goes to the workspace, and a second kernel adds these partial sums. So the work is
+// divided evenly for any text: even if one token makes up most of the batch, many chunks share its rows. Minimum
+// traffic: dout is read once, and each row of the table whose token occurs is read and written.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/token_sort.h"

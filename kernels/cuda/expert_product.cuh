@@ -1,5 +1,5 @@
 #pragma once
-// Shared by the grouped products: their tiles and row sources.
+// The tiles and row sources that the grouped products share.
 #include "kernels/cuda/expert_tiles.cuh"
 #include "kernels/cuda/gemm_plain.cuh"
 #include "kernels/cuda/gemm_tile.cuh"

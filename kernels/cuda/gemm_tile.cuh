@@ -116,7 +116,7 @@ class TensorTile::Copier {
 
   const Source& from_;
   int line_, place_;
-  int left_;  // columns, from the first copy's column
+  int left_;  // columns left, counted from the first copy's column
   const bf16* lines_[kAlongDepth ? kCopies : 1];
   unsigned there_ = 0;  // one bit per line
   int found_ = 0;
@@ -193,7 +193,7 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
         cp_async_wait<kStages - 2>();
         __syncthreads();
       }
-      read((slice + 1) % 2, last ? step + 1 : step, (slice + 1) % kSlices);  // beyond the last step: never used
+      read((slice + 1) % 2, last ? step + 1 : step, (slice + 1) % kSlices);  // after the last step, nothing uses it
       if (slice == 0) fetch(step + kStages - 1);                             // into the stage before this one
       GPTMOE_UNROLL
       for (int m = 0; m < kMmaRows; ++m) {

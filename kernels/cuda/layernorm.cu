@@ -1,4 +1,4 @@
-// LayerNorm, with the traffic of RMSNorm and a backward like RMSNorm's (rmsnorm.cu).
+// LayerNorm. It moves as many bytes as RMSNorm, and its backward works like RMSNorm's (rmsnorm.cu).
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"

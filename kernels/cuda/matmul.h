@@ -35,8 +35,8 @@ inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a,
   return sizes;
 }
 
-// How Matmul chooses cuBLASLt's algorithms. Products of fewer FLOPs than `least_flops`, which take a few microseconds,
-// use the algorithm that the library proposes first. For others, the fastest of several is used (product_choices.h).
+// How Matmul chooses cuBLASLt's algorithms. Products of fewer than `least_flops` FLOPs, which take a few microseconds,
+// use the algorithm that the library proposes first. Larger products use the fastest of several (product_choices.h).
 struct MatmulTuning {
   std::filesystem::path file = user_choices_file();
   double least_flops = 1e9;

@@ -135,7 +135,7 @@ struct Matmul::State {
     const std::vector<Algorithm> proposed = product.algorithms(kAlgorithms);
     if (proposed.empty()) return std::nullopt;
     if (proposed.size() == 1 || key.flops() < tuning.least_flops) return proposed.front();
-    // Before the files are locked: collectives in any stream may wait for other ranks, which may wait for the locks.
+    // Waits before the files are locked, since collectives in any stream may wait for ranks that wait for the locks.
     CUDA_CHECK(cudaDeviceSynchronize());
     const std::string choice = choices.get(
         machine + key.describe(),

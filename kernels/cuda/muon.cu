@@ -1,7 +1,8 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 
-// What Muon computes element by element; its products are those of the layers. All kernels are bound by memory.
+// What Muon computes element by element. Its matrix products are linear and grouped linear ops, like those of the
+// layers. All kernels here are bound by memory.
 
 namespace gptmoe::cuda {
 namespace {

@@ -123,7 +123,7 @@ void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
                 out + done, x + done, rest);
 }
 
-// Rounds packs of N elements to bf16, given by their bits. The first element is number `first`.
+// Rounds packs of N elements to bf16 at random. Element i uses the draw with the number first + i.
 template <int N>
 __global__ void __launch_bounds__(kThreads) round_randomly_kernel(bf16* out, const float* x, const float* step_1,
                                                                   uint64_t first, uint32_t stream, int64_t packs) {

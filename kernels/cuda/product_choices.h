@@ -1,6 +1,7 @@
 #pragma once
-// The algorithms that were chosen for products by timing them. Timings vary, and another algorithm may give other bits,
-// so files keep the choices: one in the user's cache, for all runs on this machine, and one of a run.
+// The algorithms that were chosen for products by timing them. Timings vary, and a different algorithm may give
+// different bits. So files keep the choices: one in the user's cache, for all runs on this machine, and one for each
+// run.
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -28,7 +29,7 @@ class ProductChoices {
   // only if the user's file can be read and locked, and while this process holds its lock, so that all processes make
   // the same choice. If time() does not run or returns none, get() returns first(), which only the run's file keeps.
   // A file that is damaged or not ours is replaced at the next choice. A file that cannot be read, locked or written
-  // counts as absent. A note reports either once.
+  // counts as absent. In both cases take_notes() returns a line about the file, once.
   std::string get(const std::string& key, const std::function<bool(const std::string&)>& valid,
                   const std::function<Choice()>& time, const std::function<std::string()>& first);
 
@@ -46,7 +47,7 @@ class ProductChoices {
 
   std::filesystem::path user_file_, run_file_;
   std::vector<std::string> notes_;
-  size_t taken_ = 0;  // of the notes
+  size_t taken_ = 0;  // how many of the notes were taken
 };
 
 }  // namespace gptmoe::cuda

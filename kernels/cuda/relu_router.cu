@@ -11,7 +11,7 @@ constexpr int kThreads = 256;
 __global__ void relu_forward_kernel(float* probs, int32_t* expert_ids, const float* logits, int64_t count, int64_t E) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  const bool dead = logits[at] <= 0;  // NaN stays live, so that it is noticed
+  const bool dead = logits[at] <= 0;  // a slot with NaN stays live, so that the NaN is noticed
   probs[at] = dead ? 0.0f : logits[at];
   expert_ids[at] = dead ? -1 : static_cast<int32_t>(at % E);
 }

@@ -1,5 +1,5 @@
-// RMSNorm, and QK-norm as RMSNorm over two parts of every row, or over every head. Both directions move each row once:
-//   forward  2 N C elements;  backward  3 N C read (dx, dy, x) + N C written, plus dweight's partial sums.
+// RMSNorm, and QK-norm as RMSNorm over two parts of every row, or over every head. Both directions move each row once.
+// The forward moves 2 N C elements. The backward reads 3 N C (dx, dy, x) and writes N C and dweight's partial sums.
 #include <numeric>
 
 #include "kernels/cuda/cuda_kernels.h"

@@ -21,7 +21,7 @@ __global__ void rope_tables_kernel(float* cosines, float* sines, int64_t T, int6
 __global__ void document_starts_kernel(int32_t* starts, const int32_t* tokens, int T, int64_t end) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * T;
   const int lane = static_cast<int>(threadIdx.x);
-  int start = 0;  // of the first lane's token
+  int start = 0;  // start of the document of the first lane's token
   for (int first = 0; first < T; first += kWarp) {
     const int t = first + lane;
     const unsigned ends = __ballot_sync(kAllLanes, t < T && tokens[row + t] == end);
@@ -31,8 +31,8 @@ __global__ void document_starts_kernel(int32_t* starts, const int32_t* tokens, i
   }
 }
 
-// One block per token; its threads share the packs of N pairs of its rotated heads. Minimum traffic: those heads are
-// read and written once; the tables stay in L1 and L2.
+// One block per token. Its threads divide the pairs of the token's rotated heads among themselves, in packs of N pairs.
+// Minimum traffic: the rotated heads are read and written once; the tables stay in L1 and L2.
 template <typename T, int N>
 __global__ void rotate_kernel(T* qkv, const float* cos_table, const float* sin_table, const int32_t* starts,
                               int tokens_in_sequence, int heads, int rotated, int P, float direction) {

@@ -273,7 +273,7 @@ void with_tiles(int64_t count, Visit visit) {
   visit(std::integral_constant<int, kMost>{});
 }
 
-// Experts at a time: limited by the registers.
+// The most experts handled at a time. The registers limit it.
 constexpr int64_t kMaxExperts = 64;
 template <typename T>
 constexpr int64_t kMaxExpertsBackward = std::is_same_v<T, bf16> ? 64 : 32;

@@ -1,5 +1,5 @@
 #pragma once
-// Rows of a matrix: walked by one warp, reduced by a whole block, or divided among the groups of a warp.
+// Helpers for rows of a matrix that one warp walks, that a whole block reduces, or that groups of a warp share.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {
@@ -31,7 +31,7 @@ class WarpRow {
 };
 
 // Sums each x[i] over the block; every thread gets the sums. `buffer`: kCount * kMaxWarps floats of shared memory.
-// There is no barrier at the end: the next call must use another buffer; the one after that may use this one again.
+// There is no barrier at the end, so the next call must use another buffer. The one after that may use this one again.
 template <int kCount>
 __device__ void block_sums(float (&x)[kCount], float* buffer) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;

@@ -1,4 +1,4 @@
-// One thread per token: a token has few shares (K E), and the sums are then in the same order as on the CPU.
+// The forward runs one thread per token. A token has only K E shares, and one thread adds them in the CPU's order.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/philox.cuh"
 #include "kernels/draws.h"
@@ -31,8 +31,8 @@ __device__ int round_shares(float* shares, const float* logits, const int32_t* i
   return best;
 }
 
-// The expert where the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
-// expert with a share; if no expert has a share, `otherwise`.
+// Returns the expert at which the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`,
+// returns the last expert with a share; if no expert has a share, `otherwise`.
 __device__ int expert_at(const float* shares, int E, float uniform, int otherwise) {
   float through = 0;
   for (int e = 0; e < E; ++e) {

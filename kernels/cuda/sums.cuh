@@ -55,7 +55,7 @@ struct SquareTerms {
   }
 };
 
-// The best number of blocks for `count` terms.
+// The number of blocks that suits `count` terms best.
 inline int64_t sum_blocks(int64_t count) { return ceil_div(count, 4 * kSumThreads); }
 
 }  // namespace gptmoe::cuda

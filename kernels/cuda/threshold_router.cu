@@ -12,7 +12,7 @@ __global__ void choose_above_kernel(int32_t* expert_ids, const float* logits, co
                                     int64_t E) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  const bool dead = logits[at] <= thresholds[at % E];  // NaN stays live, so that it is noticed
+  const bool dead = logits[at] <= thresholds[at % E];  // a slot with NaN stays live, so that the NaN is noticed
   expert_ids[at] = dead ? -1 : static_cast<int32_t>(at % E);
 }
 
@@ -63,7 +63,7 @@ __global__ void pick_thresholds_kernel(float* used, const float* cutoffs, const 
   if (e < E) used[e] = *steps < warmup ? cutoffs[e] : thresholds[e];
 }
 
-// One block: every thread reads the number of steps before one thread raises it.
+// There is one block, in which every thread reads the number of steps before one thread raises it.
 __global__ void threshold_commit_kernel(float* thresholds, float* steps, const float* cutoffs, int64_t E,
                                         double decay) {
   const double done = *steps;

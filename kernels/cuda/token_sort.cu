@@ -1,6 +1,7 @@
-// Least-significant-digit radix sort, digits of up to 9 bits: two passes for vocabularies up to 2^18. A pass counts the
-// digits of each tile. Then every block uses the counts of all tiles to find out where its own elements go. The result
-// is always the same: no floats are added, and the counts do not depend on the order of the atomic additions.
+// A radix sort that starts with the least significant digit. Digits have up to 9 bits, so vocabularies up to 2^18 take
+// two passes. A pass counts the digits of each tile. Then every block computes from the counts of all tiles where its
+// own elements go. The result is always the same: no floats are added, and the counts do not depend on the order of the
+// atomic additions.
 #include <algorithm>
 #include <bit>
 
@@ -35,7 +36,7 @@ __global__ void count_digits_kernel(int32_t* counts, const int32_t* keys, int64_
 }
 
 struct ScatterShared {
-  int32_t starts[kWarps][kMaxBins];  // place of each warp's next element of a digit
+  int32_t starts[kWarps][kMaxBins];  // where each warp's next element with a digit goes
   int32_t totals[kMaxBins];
 };
 

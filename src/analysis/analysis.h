@@ -16,7 +16,7 @@ struct AnalysisOptions {
 // The source of the default vectors.
 enum class DefaultSource {
   none,        // the router does not use any
-  checkpoint,  // the run's own
+  checkpoint,  // the run's checkpoint
   estimated,   // from a Default router that observes the run's model
 };
 

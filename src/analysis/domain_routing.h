@@ -12,7 +12,7 @@ struct Domain {
   Batches batches;     // all of them are measured
 };
 
-// For one MoE layer: how each domain's assignments divide among the experts.
+// How each domain's assignments divide among the experts of one MoE layer.
 struct DomainShares {
   Table share;               // [domain][expert] share of the domain's assignments; rows sum to 1
   std::vector<double> mean;  // [expert] mean of the rows; every domain has the same weight

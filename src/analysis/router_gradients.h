@@ -1,6 +1,6 @@
 #pragma once
-// How close the router gradients of TopK and Default MoE come to that of the dense router, in which every expert runs
-// on every token. docs/analysis.md says what each scope keeps equal.
+// How close the router gradients of TopK and Default MoE come to the dense router's gradient. With the dense router,
+// every expert runs on every token. docs/analysis.md says what each scope keeps equal.
 #include <map>
 
 #include "analysis/model_variant.h"
@@ -25,6 +25,7 @@ struct GradientSimilarity {
 // Collects the comparisons of single batches.
 class SimilaritySeries {
  public:
+  // `mixtures` is the number of MoE layers.
   explicit SimilaritySeries(size_t mixtures) : mixtures_(mixtures) {}
   void add(Scope scope, Method method, int64_t K, size_t layer, const std::vector<double>& gradient,
            const std::vector<double>& dense);
@@ -45,7 +46,8 @@ class SimilaritySeries {
 // the softmax and of the linear layer follows as usual.
 class RouterScope : public MoeObserver {
  public:
-  // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum.
+  // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum. `mixtures`
+  // is the number of MoE layers.
   RouterScope(Ops& ops, int64_t N, int64_t C, int64_t E, std::vector<int64_t> Ks,
               const std::vector<Table>& default_vectors, bool normalize, size_t mixtures, SimilaritySeries& series);
 

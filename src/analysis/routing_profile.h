@@ -14,10 +14,11 @@ struct LayerProfile {
 // does not count.
 class RoutingCounts : public MoeObserver {
  public:
+  // `mixtures` is the number of MoE layers.
   RoutingCounts(Memory& memory, int64_t mixtures, int64_t experts);
 
   void forward(const Routing& routing, const Tensor& rows_RC) override;
-  // N tokens of K slots each.
+  // Adds N tokens of K slots each.
   void add(size_t layer, const std::vector<int32_t>& expert_ids_NK, const std::vector<double>& gates_NK, size_t K);
 
   std::vector<double> load(size_t layer) const;
@@ -26,7 +27,7 @@ class RoutingCounts : public MoeObserver {
  private:
   Memory& memory_;
   size_t mixtures_, next_ = 0;
-  std::vector<Table> together_;  // [layer][i][j] number of tokens that both serve; [i][i]: that i serves
+  std::vector<Table> together_;  // [layer][i][j] number of tokens that experts i and j both serve; i may be j
 };
 
 // Means over batches 0 ... count-1, by MoE layer. The engine's parameters and router state do not change.

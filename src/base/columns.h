@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// The number of code points in the text: its width if each character takes one column, as in everything printed here.
+// The number of code points in the text, which is its width if each character takes one column.
 size_t columns_of(const std::string& text);
 // The text, truncated to at most `columns` code points. If text was removed, the last code point is "…".
 std::string shortened(const std::string& text, size_t columns);

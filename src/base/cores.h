@@ -8,7 +8,7 @@ namespace gptmoe {
 int usable_cores();
 // The numbers of the hardware threads that this process may run on; empty if the system does not say.
 std::vector<int> usable_core_numbers();
-// How many hardware threads this process could use if it were not bound: all of its machine or container.
+// How many hardware threads this process could use if it were not bound: all those of its machine or container.
 int permitted_cores();
 
 }  // namespace gptmoe

@@ -202,7 +202,7 @@ void sync_directory(const std::filesystem::path& directory) {
 std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
   std::error_code error;
   if (std::filesystem::is_regular_file(pattern, error)) return {pattern};
-  // A pattern may be longer than a name. A link to nothing is a match, and opening it reports the link.
+  // A pattern may be longer than any file name. A link to nothing counts as a match; opening it reports the error.
   if (error && !is_absence(error) && error != std::errc::filename_too_long) cannot_access(pattern, error.message());
   glob_t found{};
   const int code = glob(pattern.c_str(), 0, stop_at_unread_folder, &found);

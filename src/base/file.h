@@ -56,8 +56,8 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Throws Failure unless `path` is still the file that is open as `fd`: it, or a folder above it, may have been removed,
-// moved or replaced.
+// Throws Failure unless `path` is still the file that is open as `fd`. That file, or a folder above it, may have been
+// removed, moved or replaced.
 void require_still_there(int fd, const std::filesystem::path& path);
 
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
@@ -75,10 +75,10 @@ void raise_open_file_limit();
 // Throws Failure with the system's reason if not all output reached standard output.
 void flush_standard_output();
 
-// Whether the error says that nothing is at a path. Any other error says that the system cannot look there.
+// Whether the error means that nothing is at a path. Any other error leaves open whether something is there.
 bool is_absence(const std::error_code& error);
 // What is at the path, or at the end of a link there; not_found if nothing is. Throws UserError naming the path and the
-// system's reason if the system cannot look there, and if a link leads to nothing.
+// system's reason if the system cannot tell, or if a link leads to nothing.
 std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 
 // The content of a file, which another process may truncate or extend while it is read. Throws UserError naming the
@@ -90,8 +90,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. If a file's name is the pattern itself, that file is the only
 // match. Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the
-// pattern and the system's reason if the system cannot look there, for example if it cannot read a folder whose entries
-// the pattern needs.
+// pattern and the system's reason if the search fails, for example because the system cannot read a folder whose
+// entries the pattern needs.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// Whether something is at the path. Throws as file_type_at() does.
+// Whether something is at the path. Throws what file_type_at() throws.
 inline bool anything_at(const std::filesystem::path& path) {
   return file_type_at(path) != std::filesystem::file_type::not_found;
 }

@@ -16,8 +16,8 @@ inline constexpr size_t kMaxJsonDepth = 32;  // limited since copying and printi
 // The parser's message without its own prefix (exception name and position), cut to a reasonable length.
 std::string json_complaint(const std::string& what);
 
-// Throws UserError and KeyError as in read_json.h. Errors name `place`; `place_of` gives the place of a byte counted
-// from 1.
+// Throws the UserError and KeyError that read_json.h describes. Errors name `place`; `place_of(byte)` is the place of a
+// byte, where bytes count from 1.
 template <typename Json>
 class JsonBuilder {
  public:

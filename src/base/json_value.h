@@ -5,11 +5,12 @@
 
 namespace gptmoe {
 
-// A JSON value that a header can hold without json.hpp. It never changes; copies share it.
+// A JSON value that a header can hold without json.hpp. The value never changes, and copies share it.
 class JsonValue {
  public:
   JsonValue();  // {}
-  // Implicit, but not from {"braces"}: only nlohmann::json decides whether those are an object or an array.
+  // Converts implicitly, but not from a list in braces, {"a", 1}: only nlohmann::json decides whether it is an object
+  // or an array.
   template <std::same_as<nlohmann::json> Json>
   JsonValue(const Json& json) : json_(shared(json)) {}
 

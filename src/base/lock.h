@@ -28,13 +28,13 @@ class FolderLock {
 // cannot be opened.
 bool folder_locked(const std::filesystem::path& folder);
 
-// The lock of an output that appears in one step: a file or folder that is renamed into place. It is a file
-// PATH.gptmoe-lock, which names the process and which the destructor removes. If a killed process left one, it is taken
-// over.
+// The lock of an output that appears in one step: a file or folder that is renamed into place. The lock is a file
+// PATH.gptmoe-lock, which names the process and which the destructor removes. A lock file that a killed process left is
+// taken over.
 class OutputLock {
  public:
   // Waits up to `patience` for another process, then throws UserError "PATH: another process (PID on HOST) DOING".
-  // Throws UserError if the lock's file cannot be made. If the file system has no locks, it locks nothing: the output
+  // Throws UserError if the lock's file cannot be made. If the file system has no locks, nothing is locked: the output
   // is still complete, and the last writer wins.
   OutputLock(const std::filesystem::path& path, const std::string& doing,
              std::chrono::milliseconds patience = std::chrono::milliseconds(100));

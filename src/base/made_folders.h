@@ -15,8 +15,8 @@ class MadeFolders {
   MadeFolders(const MadeFolders&) = delete;
   MadeFolders& operator=(const MadeFolders&) = delete;
 
-  // Makes the folder, and those above it, if they are not there. Throws UserError "FOLDER: REASON; REMEDY" if it cannot
-  // be made, or if this user may not write there.
+  // Makes the folder, and the folders above it, where they do not exist. Throws UserError "FOLDER: REASON; REMEDY" if
+  // it cannot be made, or if this user may not write there.
   void make(const std::filesystem::path& folder, const std::string& remedy);
 
  private:

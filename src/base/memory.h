@@ -47,7 +47,7 @@ Memory& host_memory();
 
 // Copies the elements of `to` from `from`, converted to the dtype of `to`: f32 or f64 (exact), or bf16 (rounded).
 void upload_floats(Memory& memory, const Tensor& to, const float* from);
-// Copies the few numbers of a small f32 or f64 tensor.
+// Copies the elements of `to`, a small f32 or f64 tensor, from `from`.
 void upload_values(Memory& memory, const Tensor& to, const double* from);
 // The `count` elements of dtype f32, f64 or bf16 that the host's memory holds at `from`.
 std::vector<double> values_at(const void* from, DType dtype, int64_t count);

@@ -16,7 +16,7 @@ double binomial_at_least(int64_t successes, int64_t trials, double p) {
   return incomplete_beta(p, static_cast<double>(successes), static_cast<double>(trials - successes + 1));
 }
 
-// The p in [0, 1] where binomial_at_least(successes, trials, p), which rises with p, is `wanted`.
+// The p in [0, 1] where binomial_at_least(successes, trials, p), which rises with p, equals `wanted`.
 double share_at(double wanted, int64_t successes, int64_t trials) {
   double low = 0, high = 1;
   while (true) {

@@ -13,7 +13,7 @@ inline constexpr double kConfidence = 0.95;
 struct PairedTest {
   int64_t pairs = 0;
   double difference = kUnknown;            // mean of b - a; unknown without pairs
-  double low = kUnknown, high = kUnknown;  // its interval of kConfidence; unknown if the pairs give none
+  double low = kUnknown, high = kUnknown;  // its confidence interval; unknown if the pairs give none
   double p = kUnknown;                     // two-sided; 1 for equal pairs, otherwise unknown if there is no interval
 
   // Whether the interval excludes zero, which is so if p < 1 - kConfidence.

@@ -22,7 +22,7 @@ void require_possible_thread_count() {
   if (!given) return;
   const int most = std::max(kMostThreads, usable_cores());
   char* end = nullptr;
-  const long threads = std::strtol(given, &end, 10);  // OpenMP's own functions may fail already; too long: LONG_MAX
+  const long threads = std::strtol(given, &end, 10);  // LONG_MAX if too large; OpenMP's functions may fail here
   if (end != given && (threads < 1 || threads > most))
     user_error("OMP_NUM_THREADS: give 1 to ", most, " threads, not ", given);
 }

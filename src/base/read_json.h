@@ -1,6 +1,6 @@
 #pragma once
 // The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
-// deeper than kMaxJsonDepth, zero bytes, and numbers beyond double. `Json` is any nlohmann::basic_json.
+// deeper than kMaxJsonDepth, zero bytes, and numbers beyond the range of a double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -13,7 +13,7 @@ namespace gptmoe {
 
 enum class Comments { refused, allowed };  // "// to the end of the line" and "/* between */"
 
-// Parses a text. Errors name `place`; `place_of` gives the place of a byte counted from 1.
+// Parses a text. Errors name `place`; `place_of(byte)` is the place of a byte, where bytes count from 1.
 template <typename Json>
 Json parse_json_at(std::string_view text, const std::string& place, const typename JsonBuilder<Json>::PlaceOf& place_of,
                    Comments comments = Comments::refused) {
@@ -35,7 +35,7 @@ Json parse_json(std::string_view content, const std::string& file, Comments comm
       content, file, [&](size_t byte) { return line_and_column(content, file, byte); }, comments);
 }
 
-// Parses the file at `path`. Throws as parse_json() does, and UserError if the file cannot be read.
+// Parses the file at `path`. Throws what parse_json() throws, and UserError if the file cannot be read.
 template <typename Json = nlohmann::json>
 Json read_json(const std::filesystem::path& path, Comments comments = Comments::refused) {
   return parse_json<Json>(read_text_file(path), path.string(), comments);

@@ -29,7 +29,7 @@ std::string with_seal(std::string_view body, std::string_view gap) {
 
 // The smallest number of changes, additions and removals of bytes that turn `a` into `b`.
 size_t edits(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);  // from the bytes of `a` so far to each beginning of `b`
+  std::vector<size_t> row(b.size() + 1);  // edits from the bytes of `a` so far to each prefix of `b`
   std::iota(row.begin(), row.end(), size_t{0});
   for (size_t i = 0; i < a.size(); ++i) {
     size_t diagonal = std::exchange(row[0], i + 1);

@@ -15,8 +15,8 @@ enum class Seal { intact, broken, none };
 // indentation.
 std::string sealed(std::string_view object);
 
-// The state of the seal in `content`, which is what sealed() returned, perhaps damaged since, or an object that an
-// older version wrote.
+// The state of the seal in `content`: text that sealed() returned and that may have been damaged since, or an object
+// that an older version wrote without a seal.
 Seal seal_of(std::string_view content);
 
 // The digits of the seal in `content`, intact or not; empty if there is none.
@@ -25,7 +25,7 @@ std::string_view seal_digits(std::string_view content);
 // Throws UserError "FILE: does not match its own checksum: ..." if the seal is broken.
 void require_seal(std::string_view content, const std::string& file);
 
-// One object, from the content of `file`. Throws as parse_json() and require_seal() do.
+// One object, from the content of `file`. Throws what parse_json() and require_seal() throw.
 template <typename Json = nlohmann::json>
 Json parse_sealed_json(const std::string& content, const std::string& file) {
   require_seal(content, file);

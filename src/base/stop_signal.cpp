@@ -13,7 +13,7 @@ volatile std::sig_atomic_t noted = 0;
 
 struct sigaction previous[std::size(kStops)];
 
-// The next of these signals takes its default action.
+// Notes the first signal. The next one then takes its default action.
 extern "C" void note_stop(int signal) {
   noted = signal;
   for (int stop : kStops) std::signal(stop, SIG_DFL);
@@ -28,7 +28,8 @@ StopSignal::StopSignal() {
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < std::size(kStops); ++i) {
     sigaction(kStops[i], nullptr, &previous[i]);
-    if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);  // nohup stays in force
+    // A signal that nohup ignores stays ignored.
+    if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);
   }
 }
 

@@ -45,9 +45,9 @@ void remove_if_left(const fs::path& path) {
   fs::remove_all(path, ignored);
 }
 
-// Removes the leftovers of the path whose name is `of`; of all paths in the folder if `of` is empty.
+// Removes what killed writers left in the folder for the path named `of`, or for all paths if `of` is empty.
 void remove_leftovers(const fs::path& folder, const std::string& of) {
-  std::error_code ignored;  // as above; a folder that cannot be read is reported by whoever needs what it holds
+  std::error_code ignored;  // as above; code that needs the folder's content reports the error
   std::vector<fs::path> left;
   for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored))
     if (const std::string name = it->path().filename().string(); is_unfinished(name))

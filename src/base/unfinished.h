@@ -1,7 +1,7 @@
 #pragma once
 // Files and folders that are being written have a temporary name, PATH.gptmoe-tmp-PID-NUMBER, and are renamed when
-// complete. Their writer holds a lock on them. So two writers never share one, and the lock distinguishes what a
-// process is still writing from what a killed writer left.
+// complete. Their writer holds a lock on them. So two writers never write to the same file, and the lock distinguishes
+// what a process is still writing from what a killed writer left.
 #include <filesystem>
 #include <string>
 
@@ -11,7 +11,7 @@ namespace gptmoe {
 
 struct Unfinished {
   std::filesystem::path path;
-  Descriptor fd;  // a file is open for writing. Closing it releases the lock, so rename first
+  Descriptor fd;  // open for writing if `path` is a file. Closing it releases the lock, so rename first
 };
 
 // Makes a new file or folder that is to be renamed to `path`, and removes the leftovers of killed writers of `path`.
@@ -19,8 +19,8 @@ struct Unfinished {
 Unfinished new_unfinished_file(const std::filesystem::path& path);
 Unfinished new_unfinished_folder(const std::filesystem::path& path);
 
-// Whether `path` is the file or folder that is open as `fd`. It is not if it, or a folder above it, was removed, moved
-// or replaced.
+// Whether `path` is the file or folder that is open as `fd`. False if that file or folder, or a folder above it, was
+// removed, moved or replaced.
 bool is_at(int fd, const std::filesystem::path& path);
 
 // Whether a file or folder of this name is unfinished, or left by a killed writer.

@@ -9,8 +9,8 @@ namespace gptmoe {
 // of configs/paper/8c1_*.json. Throws UserError if no name contains `part`.
 void bench_ops(const std::string& part, const BenchOptions& options);
 
-// Runs the MoE layer and the attention of each variant, and a dense FFN of the same active width, forward and backward.
-// The variants take turns.
+// Runs the MoE layer and the attention of each variant, and a dense FFN as wide as the experts that a token uses,
+// forward and backward. The variants take turns.
 void bench_layer(const VariantOptions& variants, int64_t rounds, const BenchOptions& options);
 
 struct StepOptions {

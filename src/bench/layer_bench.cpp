@@ -12,7 +12,7 @@ struct Measured {
   std::vector<double> forward, backward;  // seconds, by run
 };
 
-// The median over the runs of (a's time / b's time), each for forward and backward together.
+// The median over the runs of a's time / b's time. A time is that of forward and backward together.
 double median_ratio(const Measured& a, const Measured& b) {
   std::vector<double> ratios;
   for (size_t run = 0; run < a.forward.size(); ++run)

@@ -32,7 +32,7 @@ class MadeUpShards {
     publish_shard(path);
   }
   ~MadeUpShards() {
-    std::error_code ignored;  // a temporary folder
+    std::error_code ignored;  // an error leaves a temporary folder behind, which does no harm
     std::filesystem::remove_all(folder_, ignored);
   }
   MadeUpShards(const MadeUpShards&) = delete;

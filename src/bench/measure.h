@@ -44,8 +44,8 @@ struct Ceilings {
 };
 // Measures for about half a second.
 Ceilings measure_ceilings(Ops& ops);
-// best() takes the highest of each rate, to compare with fastest times; median() takes the median of each rate, to
-// compare with median times.
+// best() takes the highest of each rate; compare it with fastest times. median() takes the median of each rate; compare
+// it with median times.
 Ceilings best(const std::vector<Ceilings>& measured);
 Ceilings median(const std::vector<Ceilings>& measured);
 

@@ -1,7 +1,7 @@
 #pragma once
-// Sums, over the calls of each op, their time, their floating-point operations and the bytes that they must move. On a
-// GPU, the host waits before and after each call, and CUDA graphs are not replayed. So all calls of a step together
-// take longer than an ordinary step.
+// Adds up the time, the floating-point operations and the bytes to move of the calls of each op. On a GPU, the host
+// waits before and after each call, and CUDA graphs are not replayed. So all calls of a step together take longer than
+// an ordinary step.
 #include <chrono>
 #include <map>
 #include <string>

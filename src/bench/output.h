@@ -15,7 +15,7 @@ struct BenchRow {
   std::string name, kind, shape;
   Timing timing;
   double flops = 0, bytes = 0, floor = 0;  // per run; floor: Ceilings::floor_of(), in seconds
-  double share = -1;                       // of a step; negative: none
+  double share = -1;                       // of a step's time; negative: not a part of a step
   int64_t calls = 1;
   double predicted = 0;  // seconds, before anything was measured; 0: no prediction
 
@@ -32,7 +32,7 @@ class BenchOutput {
   explicit BenchOutput(const std::string& json);
 
   void say(const std::string& text);
-  // `label`: the config's name, if several configs have their own rates.
+  // `label`: the config's name, if the rates were measured for each of several configs.
   void say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label = "");
   // Begins a table. `kind` is the heading of its second column. `shares` and `predictions` add columns of shares and of
   // predicted times.
@@ -41,7 +41,7 @@ class BenchOutput {
   void record(const nlohmann::ordered_json& line);
   // Shows the line on a terminal, and nothing elsewhere.
   void show_progress(const std::string& line) { progress_.show(line); }
-  // Call after the last measurement.
+  // Call it after the last measurement.
   void finish();
 
  private:

@@ -19,7 +19,7 @@ class AccountTable {
   nlohmann::ordered_json json() const;
 
  private:
-  // The cost of accounting, as a share of the median step without it.
+  // The time that timing op by op adds to a step, as a share of the median ordinary step.
   double cost() const;
 
   struct PartRow {

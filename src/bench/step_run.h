@@ -12,12 +12,12 @@ namespace gptmoe {
 // The times of the steps of one round that are run op by op; means over these steps.
 struct StepAccount {
   OpTotals ops;
-  double ops_seconds = 0, step_seconds = 0;  // of all ops together, and of the accounted step
+  double ops_seconds = 0, step_seconds = 0;  // of all ops of a step together, and of the whole step
 };
 
 class StepRun {
  public:
-  // Throws UserError if the memory has no room.
+  // Throws UserError if there is not enough memory.
   explicit StepRun(const Variant& variant);
 
   // Takes `steps` steps as a training run does, and returns the mean seconds per step.

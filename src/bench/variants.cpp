@@ -17,7 +17,7 @@ void set_tokens(Config& config, int64_t tokens) {
 }  // namespace
 
 std::vector<Variant> make_variants(const VariantOptions& options, const BenchOptions& bench) {
-  // Without values there is one variant: 0 leaves the config unchanged.
+  // The value 0 leaves the config unchanged. So without given values, a config has one variant.
   const std::vector<int64_t> as_it_is = {0};
   std::vector<Variant> variants;
   for (size_t place = 0; place < options.configs.size(); ++place) {

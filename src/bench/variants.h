@@ -15,8 +15,8 @@ struct BenchOptions {
 
 struct VariantOptions {
   std::vector<std::string> configs, overrides;
-  std::vector<int64_t> experts;  // model.num_experts; empty: the configs'
-  std::vector<int64_t> tokens;   // per step of one micro-batch; empty: the configs'
+  std::vector<int64_t> experts;  // model.num_experts; empty: those of the configs
+  std::vector<int64_t> tokens;   // per step of one micro-batch; empty: those of the configs
 };
 
 struct Variant {

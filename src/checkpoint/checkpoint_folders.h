@@ -13,12 +13,13 @@
 
 namespace gptmoe {
 
-// The functions that read folders throw UserError, naming the path and the system's reason, if the system does not
-// allow it. They also throw it for a dangling link, which is not mistaken for a run without checkpoints.
+// The functions that read folders throw UserError, naming the path and the system's reason, if a folder cannot be read.
+// They also throw it for a dangling link, which does not count as a run without checkpoints.
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
-// The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.
+// The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or does not name a complete
+// checkpoint; nullopt if there is none.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
 // If a complete checkpoint has a later step than the one that LATEST names, one line that says so; otherwise empty.
 std::string latest_note(const std::filesystem::path& run_dir);

@@ -37,7 +37,8 @@ void visit_fields(Visitor& visitor, Record& source) {
   visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
   visitor.field("due", source.due, "Sequences by which the source is behind its share.");
   visitor.maybe("shuffle", source.shuffle, "Number of the source's shuffle: it is added to the seed.");
-  visitor.maybe("fingerprint", source.fingerprint, "Number, tokens and checksum of the source's shards.");
+  visitor.maybe("fingerprint", source.fingerprint,
+                "Number of the source's shards, of their tokens, and their checksum.");
 }
 
 template <typename Visitor, Is<LoaderState> Record>
@@ -57,14 +58,14 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
   visitor.maybe("spikes", state.spikes,
-                "The steps with which train.skip_spikes compares the next one; absent without it.");
+                "The steps with which train.skip_spikes compares the next step; absent without train.skip_spikes.");
 }
 
 template <typename Visitor, Is<StateFile> Record>
 void visit_fields(Visitor& visitor, Record& file) {
   visitor.field("format_version", file.format_version, "Version of the checkpoint's format.");
   visit_fields(visitor, file.state);
-  visitor.field("files", file.files, "Checksum of each other file of the checkpoint, by its name.");
+  visitor.field("files", file.files, "Checksum of every other file of the checkpoint, by its name.");
 }
 
 }  // namespace gptmoe

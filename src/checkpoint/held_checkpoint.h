@@ -1,7 +1,7 @@
 #pragma once
-// Holds a checkpoint, so that it can be read while its run trains. A run removes old checkpoints (checkpoint.keep), but
-// not one that is held. If the run saves the step again, the new checkpoint gets the name, and the held one keeps
-// another name until it is released.
+// Holds a checkpoint while it is read, even if its run is training. A run removes its old checkpoints
+// (checkpoint.keep), but not those that are held. If the run saves a held step again, the new checkpoint gets the name,
+// and the held one gets a temporary name until it is released.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -30,11 +30,12 @@ class HeldFolder {
 struct HeldCheckpoint {
   std::filesystem::path path;
   HeldFolder hold;
-  std::string note = {};  // latest_note(), if the latest checkpoint of a run was asked for
+  std::string note = {};  // latest_note(), if the caller named a run and not a checkpoint
 };
 
-// Finds a checkpoint with resolve_checkpoint() and holds it, if this user may list its folder. Tries again if the run
-// removes the checkpoint before it is held. Throws as resolve_checkpoint() does.
+// Finds a checkpoint with resolve_checkpoint(), and holds it if this user has permission to open its folder. Tries
+// again if the run removes the checkpoint before it is held. Throws the errors of resolve_checkpoint(), and UserError
+// if too many tries fail.
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path);
 // Does the same with latest_checkpoint(); nullopt if the run has no checkpoint.
 std::optional<HeldCheckpoint> hold_latest_checkpoint(const std::filesystem::path& run_dir);

@@ -1,6 +1,6 @@
 #pragma once
-// The weights of another model as the start of a new run (train.init_from). Only weights and router state are taken;
-// the optimizer, the schedule and the data start anew.
+// Starts a new run from the weights of an existing model (train.init_from). Takes only weights and router state; the
+// optimizer, the schedule and the data start anew.
 #include <string>
 #include <vector>
 
@@ -23,7 +23,7 @@ class InitialWeights {
   // Finds a tensor of `from`, which must outlive this object, for every row of `params` and every persistent row of
   // `state`:
   // - the tensor with the row's name;
-  // - if there is none and the row is an expert's, named PREFIXexperts.E.NAME: the dense layer's tensor PREFIXNAME;
+  // - if there is none and the row is an expert's, named PREFIXexperts.INDEX.NAME: the dense layer's tensor PREFIXNAME;
   // - otherwise none: the row keeps its initial values.
   // The tables need no memory yet. Throws UserError naming the tensor if its shape differs from the row's, and naming
   // `place` if no row has a tensor.

@@ -24,7 +24,7 @@ constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kPartCount = 1 << 20;  // elements that pass through the host at a time
 constexpr const char* kMetadataKey = "__metadata__";
 using Encoding = SafetensorsFile::Encoding;
-// A dtype is written in its first encoding.
+// A tensor is written in the first encoding that has its dtype.
 constexpr Encoding kEncodings[] = {{"F64", DType::f64, 8},
                                    {"F32", DType::f32, 4},
                                    {"BF16", DType::bf16, 2, bf16_value},
@@ -73,7 +73,7 @@ int64_t bytes_of(int64_t element_bytes, const std::vector<int64_t>& sizes) {
   return bytes;
 }
 
-// Returns elements in F32, BF16 or F16 as floats. `widened` holds the result unless they are F32.
+// Returns elements in F32, BF16 or F16 as floats. The result points to `elements` if they are F32, else into `widened`.
 const float* as_floats(const Encoding& encoding, const void* elements, int64_t count, std::vector<float>& widened) {
   if (!encoding.widened) return static_cast<const float*>(elements);
   const auto* narrow = static_cast<const uint16_t*>(elements);

@@ -46,8 +46,8 @@ uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<
 std::string shape_text(const std::vector<int64_t>& sizes);
 
 // A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
-// gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
-// tensor or byte.
+// gaps or overlaps, sizes that agree with shapes, no duplicate names. Every error is a UserError naming the file and
+// the tensor or byte.
 class SafetensorsFile final : public TensorReader {
  public:
   // How elements are stored, and the dtype that holds their values.
@@ -61,7 +61,7 @@ class SafetensorsFile final : public TensorReader {
   struct Entry {
     std::string name;
     const Encoding* encoding;
-    std::vector<int64_t> sizes;  // any rank
+    std::vector<int64_t> sizes;  // any number of dimensions
     int64_t begin, end;          // bytes, from the first byte after the header
 
     DType dtype() const { return encoding->dtype; }

@@ -1,5 +1,5 @@
 #pragma once
-// Reads the tensors of a model by our names, whatever the format of the files and the names in them.
+// Reads the tensors of a model by gptmoe's names. The files may have any format, and other names for the tensors.
 #include <string>
 #include <vector>
 

@@ -137,7 +137,7 @@ void add_analyze_command(CLI::App& app) {
   auto arguments = std::make_shared<AnalyzeArguments>();
   CLI::App* command =
       app.add_subcommand("analyze", "Measure routing, default vectors and router gradients of a checkpoint");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint), or a checkpoint in a run directory")
       ->required()
       ->check(path_given());
   command
@@ -147,7 +147,7 @@ void add_analyze_command(CLI::App& app) {
       ->add_option("--domain", arguments->domains,
                    "Compare the routing of this text with that of the other domains: NAME=GLOB (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--tokens", arguments->tokens, "Tokens to measure the routing on, in total and per domain")
+  command->add_option("--tokens", arguments->tokens, "Tokens to measure the routing on, of the data and of each domain")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--batches", arguments->batches, "Batches to measure gradients and errors on")

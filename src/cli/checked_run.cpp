@@ -8,7 +8,7 @@ RunLog read_checked_run(const std::filesystem::path& dir) {
   std::optional<SavedRow> saved;
   std::string unreadable;
   try {
-    saved = saved_row(dir);  // before the rows: a run in training may save later ones
+    saved = saved_row(dir);  // read before the rows: a run in training may save later ones
   } catch (const UserError& error) {
     unreadable = error.what();
   }

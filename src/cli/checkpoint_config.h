@@ -34,7 +34,7 @@ struct WeightsOption {
   Weights weights() const { return average ? Weights::average : Weights::last; }
 };
 
-// hold_checkpoint() for a command that uses the model. Prints a note if the run has a later checkpoint.
+// Calls hold_checkpoint() for a command that uses the model. Prints a note if the run has a later checkpoint.
 inline HeldCheckpoint hold_model(const std::filesystem::path& path, std::FILE* notes = stdout) {
   HeldCheckpoint held = hold_checkpoint(path);
   if (!held.note.empty()) std::fprintf(notes, "note: %s\n", printable(held.note).c_str());
@@ -63,8 +63,8 @@ struct TokenizerArguments {
   bool given() const { return !file.empty() || !pattern.empty(); }
 };
 
-// The tokenizer that the arguments name, or else the checkpoint's. Throws UserError as load_tokenizer() does, and if it
-// has more tokens than the model's vocabulary.
+// The tokenizer that the arguments name, or else the checkpoint's. Throws the errors of find_tokenizer() and
+// load_tokenizer(), and UserError if the tokenizer has more tokens than the model's vocabulary.
 inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const Config& config,
                                  const TokenizerArguments& arguments) {
   TokenizerOptions options;
@@ -81,8 +81,8 @@ inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const 
   return tokenizer;
 }
 
-// The shards at `option`, or the run's validation shards if `option` is empty. Prints a note if the run's shards have
-// changed.
+// The shards that the pattern `option` matches, or the run's validation shards if `option` is empty. Prints a note if
+// the run's shards have changed.
 inline DataSources shards_to_measure(const std::filesystem::path& checkpoint, const Config& config,
                                      const std::string& option) {
   if (!option.empty()) return {{option}};

@@ -68,8 +68,8 @@ bool is_start(const std::string& stored, const std::string& given) {
   return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // compares only the path: the folder is gone
 }
 
-// The checkpoint to start from if train.init_from is `given`: the one that an existing run started from, or else the
-// latest one.
+// The path of the weights to load if train.init_from is `given`: those from which an existing run of the comparison
+// started, or else those that resolve_start() finds now.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
@@ -77,7 +77,8 @@ std::string start_of(const std::string& given, const std::vector<PlannedRun>& ru
   return resolve_start(given).string();
 }
 
-// Replaces train.init_from by one checkpoint, since the run it names may save another while the runs train.
+// If train.init_from names a run, replaces it with the path of one of that run's checkpoints. So all runs of the
+// comparison start from the same weights, even if the named run saves newer ones meanwhile.
 void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, World& world) {
   std::vector<std::string> names;
   for (const PlannedArm& arm : arms) names.push_back(arm.config.train.init_from);
@@ -99,8 +100,8 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
 
 bool is_auto(const auto& planned) { return planned.config.train.auto_micro_batch(); }
 
-// The micro-batch size of the existing runs that are kept; 0 if there are none. Throws UserError if they have different
-// sizes, or if an arm cannot use their size on `ranks` ranks.
+// The micro-batch size of the existing runs that are kept, that is, whose folders are not in `anew`; 0 if there are
+// none. Throws UserError if these runs have different sizes, or if an arm cannot use their size on `ranks` ranks.
 int64_t size_of_kept_runs(const std::vector<PlannedArm>& arms, const std::vector<PlannedRun>& runs,
                           const std::set<fs::path>& anew, int ranks) {
   int64_t size = 0;
@@ -126,8 +127,9 @@ int64_t size_of_kept_runs(const std::vector<PlannedArm>& arms, const std::vector
   return size;
 }
 
-// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. It is
-// the size of existing runs that are kept, or else the largest that fits every config while `at_once` runs train.
+// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. This is
+// the size of the existing runs that are kept, or else the largest with which every config fits into memory while
+// `at_once` runs train.
 void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                        int at_once, World& world) {
   std::vector<const Config*> configs;
@@ -157,7 +159,8 @@ void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& r
     if (is_auto(run)) run.config.train.micro_batch_size = size;
 }
 
-// Checks the arm's config before any of its runs trains. Runs that continue need no weights to start from.
+// Checks the config of `arm` before any run trains. If all of the arm's `missing` runs continue from a checkpoint, they
+// need no start weights, so these may be gone.
 void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& missing, World& world) {
   const auto starts = [&](const PlannedRun* run) { return run->arm == &arm && !latest_checkpoint(run->dir); };
   Config config = arm.config;
@@ -168,8 +171,9 @@ void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& miss
   check_run(config, world);
 }
 
-// The runs that still have to be trained. Throws UserError, before any run trains, if a folder holds another run. Runs
-// in the folders `anew` (known to rank 0) are trained from the beginning, whatever the folders hold.
+// The runs that still have to be trained. They include every run whose folder is in `anew`, a set that only rank 0
+// knows. Throws UserError if one of the other folders holds a run that cannot continue with its planned config, or that
+// lost its config.json.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                                           World& world) {
   std::vector<const PlannedRun*> missing;
@@ -190,18 +194,18 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
 }
 
 void remove_runs(const std::set<fs::path>& folders) {
-  std::vector<std::unique_ptr<FolderLock>> locks;  // all of them before the first change
+  std::vector<std::unique_ptr<FolderLock>> locks;  // locks all folders before the first change
   for (const fs::path& folder : folders) locks.push_back(lock_run(folder));
   for (const fs::path& folder : folders) {
-    // The folder is renamed first, so that a kill during its removal leaves nothing that looks like a run.
+    // Renames the folder first. So a kill during the removal leaves nothing that looks like a run.
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
     fs::remove_all(doomed.path);
-    std::printf("retraining  %s: it read other data or weights\n", printable(folder.string()).c_str());
+    std::printf("retraining  %s: its data or start weights have changed\n", printable(folder.string()).c_str());
   }
 }
 
-// Trains one run after the other, in this process and its ranks. Returns the signal that interrupted it, or 0.
+// Trains the runs one at a time, on the ranks of `world`. Returns the signal that interrupted a run, or 0.
 int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& world) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = *runs[i];
@@ -221,8 +225,8 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
 
 std::string job_config(const PlannedRun& run) { return run.dir.string() + ".json"; }
 
-// Makes the folders of the runs and writes what their processes need. Changes nothing if another process trains one of
-// the runs. The folders are not locked any more when this returns, since the processes lock them.
+// Makes the folders of the runs and writes the files that their processes need. Changes nothing if a process already
+// trains one of the runs. Unlocks the folders at the end, since each run's process locks its own.
 void prepare_jobs(const std::vector<const PlannedRun*>& runs, int at_once) {
   MadeFolders made;
   std::vector<std::unique_ptr<FolderLock>> locks;
@@ -236,8 +240,8 @@ void prepare_jobs(const std::vector<const PlannedRun*>& runs, int at_once) {
   }
 }
 
-// Trains each run with the planned config, even if the config's file changes in the meantime. Returns as
-// run_here() does.
+// Trains `at_once` runs at a time, each in its own process. Each run has its planned config, even if the config's file
+// changes meanwhile. Returns the signal that interrupted the runs, or 0.
 int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool restart, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
   prepare_jobs(runs, at_once);
@@ -267,11 +271,12 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   return arms;
 }
 
-// Reads the reference pair that the argument names, or else the pair named like the baseline.
+// The reference of --reference (report/reference.h); nullopt if the option is not given.
 std::optional<Reference> plan_reference(const CompareArguments& arguments) {
   if (arguments.reference.empty()) return std::nullopt;
   if (arguments.configs.size() == 1)
-    user_error("--reference ", arguments.reference, ": one config has no gap to compare with it; give a second config");
+    user_error("--reference ", arguments.reference,
+               ": needs a gap between two configs, but only one config is given; add a second one");
   return read_reference(arguments.reference, fs::path(arguments.configs[0]).stem().string());
 }
 
@@ -288,11 +293,11 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), printable(paths.html.string()).c_str());
 }
 
-// Makes and locks the folder of a comparison, and holds the lock on rank 0 until it is destroyed. The constructor
-// removes unfinished files that interrupted comparisons left there.
+// The folder of a comparison, which rank 0 keeps locked while this object lives. The constructor makes the folder and
+// removes unfinished files that interrupted comparisons left beside the runs.
 class ComparisonFolder {
  public:
-  // Throws UserError if another process works there, or if the folder cannot be made.
+  // Throws UserError if another process compares runs in the folder, or if the folder cannot be made.
   ComparisonFolder(const fs::path& out, const std::vector<PlannedRun>& runs, World& world) {
     on_root(world, [&] {
       made_.make(out, "choose another --out");
@@ -306,7 +311,7 @@ class ComparisonFolder {
   std::optional<FolderLock> lock_;
 };
 
-// Returns the signal that interrupted it, or 0.
+// Returns the signal that interrupted the comparison, or 0.
 int run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
   std::vector<PlannedRun> runs;
@@ -349,14 +354,16 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->required()
       ->expected(1, 64)
       ->check(path_given());
-  command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
+  command->add_option("--seeds", arguments->seeds, "Runs per config, with the seeds seed, seed+1, ...")
       ->check(whole_number(1, 1000));
   command
       ->add_option("--sweep", arguments->sweeps,
-                   "Train at each value: [CONFIG:]path.to.key=value,value,... (repeat it for a grid; with CONFIG, it "
-                   "applies to that config only)")
+                   "Train with each value: [CONFIG:]path.to.key=value,value,... (repeatable: trains every combination; "
+                   "with CONFIG: only for that config)")
       ->allow_extra_args(false);
-  command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
+  command
+      ->add_option("--jobs", arguments->jobs,
+                   "Number of runs to train at a time, each with its share of the cores and GPUs")
       ->check(whole_number(1, 1024));
   command
       ->add_option("--label", arguments->labels,
@@ -369,13 +376,14 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->check(path_given());
   command
       ->add_option("--reference", arguments->reference,
-                   "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json has the paper's; by "
-                   "default, the PAIR whose name is the start of the baseline's config name)")
+                   "Also draw the gap that another experiment measured: FILE[:PAIR], such as data/paper_curves.json "
+                   "(default PAIR: the start of the baseline's config name, up to a \"_\")")
       ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--restart", arguments->restart,
-                    "Restart the runs that were interrupted before their first checkpoint or that read other data");
+                    "Train anew all runs that were interrupted before their first checkpoint or whose data or start "
+                    "weights changed");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));

@@ -57,8 +57,8 @@ std::string remedy_of(const RunOnData& run) {
   return text("train ", run.dir.string(), " anew with --restart, or choose another --out");
 }
 
-// Checksums of the weights that the existing run started from and of the weights that init_from holds now. If the
-// weights are gone, the two checksums are equal.
+// Two checksums: of the weights that the existing run started from, and of the weights at init_from now. They are equal
+// if nothing is at init_from any more.
 std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record, StartsNow& starts) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};
@@ -66,17 +66,17 @@ std::pair<std::string, std::string> start_weights(const RunOnData& run, const Ru
   return {was->checksum, starts.checksum(run.init_from)};
 }
 
-// Throws UserError if the existing run ever read other data than the files `now`.
+// Throws UserError if the existing run ever read data that differ from the files `now`.
 void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
   const HistoryEntry& last = record.history.back();
   if (!now.empty()) require_same_data(last.*kind.files, now, remedy_of(run));
   for (const HistoryEntry& entry : record.history)
     if (!same_tokens(entry.*kind.files, last.*kind.files))
-      user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", remedy_of(run));
+      user_error(run.dir.string(), ": read different ", kind.key, " until step ", last.from_step, "; ", remedy_of(run));
 }
 
-// Whether the existing run used the same weights and data that it would use now. If not, throws UserError unless
-// `restart` is set. Always throws if this cannot be determined.
+// Whether the existing run used the start weights and data that it would use now. If not, throws UserError unless
+// `restart` is set. Always throws if they cannot be read.
 bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, StartsNow& starts, bool restart) {
   const auto [was, is] = start_weights(run, record, starts);
   if (was != is && restart) return false;
@@ -97,8 +97,8 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
   return true;
 }
 
-// How the run mixes its sources: the number of shards of each source (0 if there is only one source) and its share. In
-// another mixture, the tokens come in another order.
+// How the run mixes its sources: the number of shards of each source (0 if there is only one source) and its share. A
+// different mixture puts the tokens in a different order.
 struct Mixture {
   std::vector<size_t> shards;
   std::vector<double> weights, epochs;

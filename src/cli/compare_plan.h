@@ -36,8 +36,9 @@ struct PlannedRun {
   std::string label() const { return text(arm->label(), ", seed ", config.seed); }
 };
 
-// Returns the arms in the order of the configs. An arm's family is its config's file name. Families must differ, since
-// they also name folders. Throws UserError naming the config or the --sweep at fault.
+// Returns the arms in the order of the configs. An arm's family is the name of its config's file, without the
+// extension. Two configs must not have the same family, since it also names a folder. Throws UserError naming the
+// config or the --sweep at fault.
 std::vector<PlannedArm> plan_arms(const CompareArguments& arguments);
 // Returns the runs of all arms, seed by seed, so that an interrupted comparison has trained all arms for its first
 // seeds. `arms` must outlive the runs. Throws UserError if two runs would share a folder.

@@ -8,8 +8,8 @@
 
 namespace gptmoe {
 
-// Opens the shards of every NAME=GLOB, for windows of T tokens from a vocabulary of V. Throws UserError if an argument
-// does not have this form, a name is given twice, or the shards cannot be read.
+// Opens the shards of every NAME=GLOB, for windows of T tokens from a vocabulary of V tokens. Throws UserError if an
+// argument does not have this form, a name is given twice, or the shards cannot be read.
 std::vector<NamedText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
 
 // `count` batches of B windows of T tokens from each text. The windows are spaced evenly over the text and are the same

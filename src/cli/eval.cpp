@@ -31,7 +31,7 @@ std::vector<HeldCheckpoint> checkpoints_of(const std::filesystem::path& path) {
 }
 
 void run(const EvalArguments& arguments) {
-  std::vector<HeldCheckpoint> held;  // until all are scored
+  std::vector<HeldCheckpoint> held;  // locked until all are scored
   std::vector<EvalRun> runs;
   for (const std::string& argument : arguments.runs)
     for (HeldCheckpoint& checkpoint : checkpoints_of(argument)) {
@@ -61,7 +61,7 @@ void add_eval_command(CLI::App& app) {
   const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);
   arguments->tasks.add_to(*command, of_texts);
   arguments->output.tokenizer.add_to(*command);
-  command->add_option(text(kJsonOption, ",--out"), arguments->output.json, "Write the scores to this file too, as JSON")
+  command->add_option(text(kJsonOption, ",--out"), arguments->output.json, "Also write the scores to this JSON file")
       ->check(path_given());
   arguments->backend.add_to(*command);
   arguments->weights.add_to(*command);

@@ -22,8 +22,8 @@ struct EvalRun {
 
 // What was scored: {"checkpoint": ...}, and with --weight-ema "weights": "average".
 nlohmann::ordered_json run_json(const EvalRun& run);
-// The checkpoint's name; if there are two runs, "A  CHECKPOINT". The label also says if the model uses the average of
-// the weights.
+// The path of the checkpoint, marked A or B if there are two runs. With --weight-ema, the label also says that the
+// model uses the average of the weights.
 std::string run_label(const std::vector<EvalRun>& runs, size_t run);
 
 struct EvalOutput {
@@ -32,10 +32,10 @@ struct EvalOutput {
 };
 inline constexpr const char* kJsonOption = "--json";
 
-// Prints the table of paired scores, if there are any. If `file` is open, writes the JSON to it and prints its name.
-// The JSON begins with the options. The keys of a single run follow directly; several runs are in the list "runs". With
-// two runs, "paired" holds the paired scores. `names` is the heading and the JSON key for the names of the paired
-// scores.
+// Prints the table of paired scores, if there are any. If `file` is open, writes the scores to it as JSON and prints
+// its path. The JSON begins with the options. The keys of a single run follow directly; several runs are in the list
+// "runs". With two runs, "paired" holds the paired scores. `names` is the heading and the JSON key for the names of the
+// paired scores.
 void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names);

@@ -38,7 +38,7 @@ Requests make_all_requests(const EvalRun& run, const std::vector<Task>& tasks, c
   return requests;
 }
 
-// Scores the tasks one after the other and calls `on_task` after each.
+// Scores the tasks in order and calls `on_task` after each.
 TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const Requests& requests,
                       const OnTask& on_task) {
   const Config& config = run.config;
@@ -47,7 +47,7 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
   const auto ops = make_backend(config);
   const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
   require_room(config, largest, *ops, ops->memory());
-  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // each sequence runs in a window of its own length
   engine.commit(*ops);
   load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops, run.weights);
 
@@ -85,7 +85,7 @@ void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const
 // Whether two paths, which may not exist yet, lead to the same file.
 bool same_file(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
-  std::error_code error;  // where the system cannot look, opening the file reports it
+  std::error_code error;  // ignored: opening the file will report the problem
   const fs::path file = fs::weakly_canonical(fs::absolute(a), error);
   return !error && file == fs::weakly_canonical(fs::absolute(b), error);
 }
@@ -94,13 +94,13 @@ bool same_file(const std::string& a, const std::string& b) {
 
 void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts) {
   CLI::Option* task = command.add_option(
-      "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
+      "--task", paths, "Score downstream tasks, not texts: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
   task->check(path_given());
   for (CLI::Option* option : of_texts) task->excludes(option);
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
   };
-  option("--shots", prompt.shots, "Number of solved examples put before each example, from the same file")
+  option("--shots", prompt.shots, "Number of solved examples from the same file to put before each example")
       ->check(whole_number(0));
   option("--seed", prompt.seed, "Seed for choosing the shots")->capture_default_str()->check(whole_number(0));
   option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");

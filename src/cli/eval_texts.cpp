@@ -25,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The texts of --domain, or the one text of --data, which has no name, or the run's validation sets.
+// The texts to score: those of --domain, the one text of --data (without a name), or else the run's validation sets.
 std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& arguments) {
   const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
   if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);
@@ -34,8 +34,8 @@ std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& a
   return open_texts(shards_to_measure(run.checkpoint, run.config, arguments.data), T, V);
 }
 
-// The tokenizer of the texts; none if the run names none. If the run's own tokenizer cannot be used, prints a note with
-// the reason.
+// The tokenizer of the texts; nullopt if neither the arguments nor the run name one. If the run's own tokenizer cannot
+// be used, prints a note with the reason and returns nullopt.
 std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArguments& arguments) {
   if (!arguments.given() && run.config.data.tokenizer.empty()) return {};
   try {
@@ -66,7 +66,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
   return bytes;
 }
 
-// `bytes` has the size of each text.
+// `bytes` comes from count_bytes().
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;

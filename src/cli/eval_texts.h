@@ -16,8 +16,8 @@ struct TextArguments {
 };
 
 // Prints every run's loss and perplexity on the texts, with bits per byte where a tokenizer is known. With two runs,
-// also prints the paired differences of their losses by window. Before it runs a model, it opens all shards and counts
-// their bytes.
+// also prints the paired differences of their losses by window. Opens all shards and counts their bytes before it runs
+// a model.
 void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, const TextArguments& arguments);
 
 }  // namespace gptmoe

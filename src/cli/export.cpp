@@ -40,7 +40,7 @@ struct ExportArguments {
   std::string dtype = "f32", shard_size = "5GB", format = "auto";
 };
 
-// "5GB" in bytes, with decimal (kB, MB, GB, TB) or binary units (KiB, MiB, GiB, TiB).
+// The number of bytes in a size such as "5GB". Units are decimal (kB, MB, GB, TB) or binary (KiB, MiB, GiB, TiB).
 int64_t bytes_of_size(const std::string& size) {
   constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
                                                        {"GB", 1e9},     {"TB", 1e12},    {"KIB", 0x1p10},
@@ -75,7 +75,7 @@ ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& confi
   }
 }
 
-// The names of the sources, or their patterns without folders where they have no names: "`wiki`, `books_*.bin`".
+// The name of each source, or its pattern without folders if it has no name: "`wiki`, `books_*.bin`".
 std::string file_patterns(const DataSources& sources) {
   std::vector<std::string> names;
   for (const DataSource& source : sources)
@@ -83,7 +83,8 @@ std::string file_patterns(const DataSources& sources) {
   return joined(names, ", ");
 }
 
-// The run's last validation up to `step`, in words; empty without one. Prints a note if the run's rows cannot be read.
+// The run's last validation up to `step`, in words; empty if there is none. Prints a note if the run's rows cannot be
+// read.
 std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config, bool average) {
   std::string validation;
   try {

@@ -15,10 +15,10 @@ struct FollowTimes {
   std::chrono::milliseconds idle = std::chrono::seconds(20);
 };
 
-// Calls write() repeatedly while training(), which returns the number of runs in training, is above zero, and for a
-// while after that. A UserError of either function is passed on if nothing has been written yet and no run trains.
-// Any other UserError is shown on a terminal, since runs may start or be removed at any moment. Returns the signal that
-// ended it, or 0.
+// training() returns the number of runs in training. Calls write() repeatedly while that number is above zero, and for
+// a while after that. Passes on a UserError of either function if nothing has been written yet and no run trains. At
+// other times, only shows the error on a terminal, since runs may start or be removed at any moment. Returns the signal
+// that ended the loop, or 0.
 int follow_runs(const std::function<int64_t()>& training, const std::function<void()>& write, const FollowTimes& times,
                 const StopSignal& stop);
 

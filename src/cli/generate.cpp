@@ -54,7 +54,7 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments) {
   return {Prompt{arguments.prompt.value_or(""), "--prompt"}};
 }
 
-// How much a TextCache has to hold, and how many tokens it runs at a time.
+// How many positions a TextCache has to hold, and the most tokens that it runs at a time.
 struct Lengths {
   int64_t positions = 1, pass = 1;
 };
@@ -133,7 +133,7 @@ void run(const GenerateArguments& arguments) {
   Engine largest(config, Purpose::forward, 1, lengths.pass, *ops);
   largest.count_also("keys and values", TextCache::bytes(largest.gpt(), *ops, lengths.positions));
   require_room(config, largest, *ops, ops->memory());
-  Engine engine(config, Purpose::forward, 1, 1, *ops);  // texts run in windows of their own lengths
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // each text runs in a window of its own length
   engine.commit(*ops);
   load_finite_model(checkpoint, engine.gpt().params(), engine.gpt().state(), *ops, arguments.weights.weights());
   TextCache cache(engine.gpt(), *ops, lengths.positions);
@@ -157,7 +157,7 @@ void add_generate_command(CLI::App& app) {
       command
           ->add_option(
               "--prompts", arguments->prompts,
-              "Continue every prompt of a file: the \"prompt\" of each line of a .jsonl, each line of other files")
+              "Continue every prompt in a file: the \"prompt\" of each line of a .jsonl, or each line of other files")
           ->check(path_given());
   CLI::Option* json = command->add_flag("--json", arguments->json, "Print a JSON object for each prompt");
   command->add_flag("--interactive", arguments->interactive, "Read lines and continue each; Ctrl-D ends")

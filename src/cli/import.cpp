@@ -28,8 +28,8 @@ struct ImportTokenizer {
   std::string why_none;
 };
 
-// The number of tokens in the folder's tokenizer. Throws as load_tokenizer() does, and UserError if another JSON file
-// of the tokenizer is damaged.
+// The number of tokens in the folder's tokenizer. Throws the errors of load_tokenizer(), and UserError if one of the
+// tokenizer's other JSON files is damaged.
 int64_t count_tokens(const fs::path& folder) {
   try {
     for (const fs::path& file : tokenizer_files(folder))
@@ -42,8 +42,8 @@ int64_t count_tokens(const fs::path& folder) {
   }
 }
 
-// Finds the folder's tokenizer. If it is of a kind that gptmoe does not know, the model is imported without it. Throws
-// if a file is damaged or the system cannot read it.
+// The folder's tokenizer, or why the model is imported without it: there is none, gptmoe does not support its kind, or
+// it has more tokens than the model's vocabulary. Throws UserError if a file is damaged or cannot be read.
 ImportTokenizer import_tokenizer(const fs::path& folder, const ModelConfig& model) {
   TokenizerCopy copy = read_tokenizer_files(folder);
   if (copy.files.empty()) return {{}, "the folder has none"};

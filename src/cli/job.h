@@ -1,5 +1,5 @@
 #pragma once
-// The ranks that a command runs on. Both the command and main, which prints errors, use it.
+// The ranks that a command runs on. Both the command and main, which prints errors, use a Job.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <memory>
@@ -26,7 +26,7 @@ class Job {
   // Joins the ranks at the first call. From then on only the first rank's output is shown.
   World& world();
 
-  // For commands that run in one process. Throws UserError on every rank.
+  // For commands that run in one process: throws UserError, on every rank, if a launcher started several ranks.
   void require_one_rank(const std::string& command);
 
   // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other error is
@@ -43,7 +43,9 @@ class Job {
 
 // --ranks, for Job::launched().
 inline void add_ranks_option(CLI::App& command, int& ranks) {
-  command.add_option("--ranks", ranks, "Processes on this machine, started by mpirun (default: one, or mpirun's)")
+  command
+      .add_option("--ranks", ranks,
+                  "Number of ranks to start on this machine with mpirun (default: 1, unless mpirun starts gptmoe)")
       ->check(whole_number(1, 4096));
 }
 

@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// Lines redrawn in place on a terminal; nothing elsewhere. Print nothing else to the terminal between show() and
-// clear().
+// Lines that are redrawn in place on a terminal, and not shown elsewhere. Print nothing else to the terminal between
+// show() and clear().
 class LiveLines {
  public:
   // `file` is standard output or standard error.

@@ -36,7 +36,8 @@ void print_room(const Config& config, const Engine& engine, const Ops& ops, int6
                 static_cast<long long>(config.train.global_batch_size));
 }
 
-// `assumed`: the GPU that is predicted instead of this machine's device; nullptr if there is none.
+// `missing` says why this machine lacks the config's device; empty if it has the device. `assumed` is the GPU that is
+// predicted instead of this machine's device, or null.
 void print_memory(const Config& config, const Engine& engine, Ops& ops, const std::string& missing,
                   const Gpu* assumed) {
   const TrainConfig& t = config.train;
@@ -61,7 +62,8 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
   print_room(config, engine, ops, room);
 }
 
-// Chooses the micro-batch size if it is "auto", for a new run on `ranks` ranks. `assumed`: as in print_memory().
+// Chooses the micro-batch size if it is "auto", for a new run on `ranks` ranks. `missing` and `assumed` are those of
+// print_memory().
 Config with_micro_batch(Config config, Ops& ops, const std::string& missing, const Gpu* assumed, int ranks) {
   if (!config.train.auto_micro_batch()) return config;
   if (!assumed && !missing.empty())
@@ -129,7 +131,7 @@ void print_plan(const PlanArguments& arguments) {
 
 void add_plan_command(CLI::App& app) {
   auto arguments = std::make_shared<PlanArguments>();
-  CLI::App* command = app.add_subcommand("plan", "Parameters, memory and work of a run, without running it");
+  CLI::App* command = app.add_subcommand("plan", "Show the parameters, memory and work of a run without training it");
   command->add_option("config", arguments->config, "Config file (JSON)")->required()->check(path_given());
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
@@ -151,9 +153,9 @@ void add_plan_command(CLI::App& app) {
       ->check(whole_number(1, 1 << 20));
   add_rate("--link", speed.link, "GB/s that a rank sends within its machine (default: the GPU's NVLink, or a CPU's)")
       ->needs(ranks);
-  add_rate("--network", speed.network, "GB/s that a machine sends to others (default: one network card for each GPU)")
+  add_rate("--network", speed.network, "GB/s that a machine sends out (default: one network card for each GPU)")
       ->needs(ranks);
-  add_rate("--latency", speed.latency, "Microseconds that a collective of few bytes takes (default: by hops)")
+  add_rate("--latency", speed.latency, "Microseconds that a collective of few bytes takes (default: by number of hops)")
       ->needs(ranks);
   command->callback([arguments] { print_plan(*arguments); });
 }

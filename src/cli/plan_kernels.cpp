@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// If an op has several kernels, each of them that takes at least this share of the step has its own line.
+// If an op has several kernels, those that take at least this share of the step are listed below it.
 constexpr double kListedShare = 0.002;
 
 std::string if_any(double value, int decimals) { return value > 0 ? fixed(value, decimals) : ""; }
@@ -85,7 +85,7 @@ void print_collectives(const StepPrediction& prediction) {
   }
   double running = 0;
   for (const auto& [key, total] : prediction.collectives) running += total.seconds;
-  std::printf("collectives run for %s ms a step; the ops wait for %s ms of it\n", milliseconds(running).c_str(),
+  std::printf("collectives run for %s ms a step; the ops wait for %s ms of this\n", milliseconds(running).c_str(),
               milliseconds(prediction.waiting()).c_str());
 }
 

@@ -9,8 +9,8 @@ namespace gptmoe {
 namespace {
 
 constexpr int kGpusPerMachine = 8;
-// Assumed of a CPU: the share of large products' rate that a step's products reach, bytes/s of memory, bytes/s that a
-// rank sends, and seconds that a small collective takes.
+// Assumptions about a CPU: the share of large products' rate that a step's products reach, bytes/s of memory, bytes/s
+// that a rank sends, and seconds that a small collective takes.
 constexpr double kCpuShare = 0.75, kCpuMemory = 10e9, kCpuLink = 4e9, kCpuLatency = 10e-6;
 
 // The fewest machines of at most eight GPUs that share the ranks equally.

@@ -27,14 +27,15 @@ void require_equal_shares(const Config& config, const SpeedOptions& options, int
 
 class PlanSpeed {
  public:
-  // `gpu`: gpu_of(). `compute`: the precision of matrix products.
+  // `gpu` comes from gpu_of(). `compute` is the precision of matrix products.
   static PlanSpeed of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute);
   // `matrix_rate`: FLOP/s of this machine's large products.
   static PlanSpeed of_cpu(const SpeedOptions& options, double matrix_rate);
 
   bool on_gpu() const { return gpu_.has_value(); }
   const Gpu& gpu() const { return *gpu_; }
-  // FLOP/s of the GPU's matrix products in this precision: on the data sheet, and with large matrices.
+  // FLOP/s of the GPU's matrix products in this precision: peak() is the data sheet's, product() that of large
+  // matrices.
   double peak() const { return peak_rate(*gpu_, bf16_); }
   double product() const { return product_rate(*gpu_, bf16_); }
   std::unique_ptr<CallTimes> call_times(double live_share) const;

@@ -55,7 +55,8 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
     report.comparison = compare(std::move(arms));
   }
   if (!arguments.reference.empty() && report.comparison.single())
-    user_error("--reference ", arguments.reference, ": a single arm has no gap to compare with it; give more runs");
+    user_error("--reference ", arguments.reference,
+               ": needs a gap between two arms, but these runs form only one; add runs of a second arm");
   if (!arguments.reference.empty()) report.comparison.reference = read_reference(arguments.reference, baseline);
   report.paths = write_reports(arguments.out.empty() ? arguments.runs.front() : arguments.out, report.comparison,
                                report.swept(), refresh_seconds);
@@ -91,7 +92,7 @@ void add_report_command(CLI::App& app, Job& job) {
       ->check(path_given());
   command
       ->add_option("--label", arguments->labels,
-                   "Name of an arm in the report (repeatable, in the order of the arms; for a sweep, of its configs)")
+                   "Name of an arm in the report (repeatable, in the order of the arms, or of a sweep's configs)")
       ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)")
       ->check(path_given());
@@ -99,7 +100,7 @@ void add_report_command(CLI::App& app, Job& job) {
       ->check(path_given());
   command
       ->add_option("--reference", arguments->reference,
-                   "Draw another experiment's gap beside that of the runs: FILE[:PAIR], as in gptmoe compare")
+                   "Also draw the gap that another experiment measured: FILE[:PAIR], as in gptmoe compare")
       ->check(path_given());
   command
       ->add_flag("--watch{30}", arguments->watch_seconds,

@@ -36,7 +36,7 @@ namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(100);
 
-// The GPUs by their names in CUDA_VISIBLE_DEVICES.
+// The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES accepts.
 std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
@@ -68,8 +68,8 @@ std::string figures_text(const WatchedRun& run) {
   return words;
 }
 
-// Reads what the run has written, if it has begun. Files that cannot be read become run.problem() and no error, since
-// the process that trains the run may still continue.
+// Reads what the run has written, if it has begun. If files cannot be read, sets run.problem() and throws nothing,
+// since the process that trains the run may continue.
 void look_at(WatchedRun& run) {
   bool begun = true;
   try {
@@ -104,8 +104,8 @@ class Jobs {
     return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot.has_value(); });
   }
   void start(size_t slot);
-  // An exception ends the process at once: unwinding would reach this process's copy of ~Jobs(), which kills the other
-  // jobs.
+  // Runs the job's program in the forked process, which calls this. An exception ends that process at once: unwinding
+  // would reach its copy of ~Jobs(), which kills the other jobs.
   [[noreturn]] void become(const TrainJob& job, size_t slot) const noexcept;
   void look(size_t slot);
   void stop_all();
@@ -145,7 +145,7 @@ int Jobs::run() {
 // process is killed, the job saves and ends.
 void Jobs::start(size_t slot) {
   const TrainJob& job = jobs_[next_];
-  WatchedRun run(job.run);  // before the process starts, since it may fail
+  WatchedRun run(job.run);  // made before the process starts, since this may throw
   const pid_t parent = getpid();
   std::fflush(stdout);
   const pid_t pid = fork();

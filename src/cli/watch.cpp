@@ -79,7 +79,7 @@ std::vector<std::string> Watch::lines() const {
   return lines;
 }
 
-// Returns the signal that ended it, or 0.
+// Returns the signal that ended the watch, or 0.
 int watch_runs(const std::vector<std::string>& folders, bool once) {
   const StopSignal stop;
   LiveLines live(stdout);

@@ -52,7 +52,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// The config does not read the router block. The policy that the block names (src/routing) does.
+// The section "router". The router that `type` names (src/routing) reads the section's keys; src/config only stores
+// them.
 struct RouterConfig {
   std::string type = "topk";
   JsonValue block;  // all keys but "type"
@@ -64,8 +65,8 @@ struct DataConfig {
   DataSources train;      // required
   DataSources val;        // each is evaluated by itself; empty = no validation
   std::string tokenizer;  // path; empty = unknown (generate then needs --tokenizer)
-  // Attention and positions restart after each token `end_of_text`. load_given_config() (train/given_config.h) replaces
-  // -1 by the id that the tokenizer has, so that a run's config has the id.
+  // If document_mask is set, attention and positions restart after each token `end_of_text`. load_given_config()
+  // (train/given_config.h) then replaces -1 with the tokenizer's id, so a run's config always has the id.
   bool document_mask = false;
   int64_t end_of_text = -1;
 
@@ -78,8 +79,8 @@ struct DataConfig {
 struct TasksConfig {
   DataSources files;  // task files and folders of them, each only with a path; empty = none
   int64_t every = 0;  // steps between scorings; 0 = only at the end
-  int64_t limit = 0;  // the first examples of each file; 0 = all
-  int64_t shots = 0;  // solved examples before each one
+  int64_t limit = 0;  // examples from the start of each file; 0 = all
+  int64_t shots = 0;  // solved examples before each example
 
   bool operator==(const TasksConfig&) const = default;
 };
@@ -95,8 +96,8 @@ struct TrainConfig {
   std::string init_from;             // run or checkpoint whose weights the run starts from; empty = none
   double init_noise = 0;             // std of noise on upcycled experts, as a share of each tensor's rms
   bool cuda_graphs = true;           // on a GPU, replay a step's work as CUDA graphs
-  double skip_spikes = 0;            // skip a step whose loss or norm is this many deviations above the mean; 0 = off
-  int64_t skip_spikes_window = 128;  // number of preceding steps in that mean
+  double skip_spikes = 0;            // skip steps whose loss or gradient norm is this many deviations too high; 0 = off
+  int64_t skip_spikes_window = 128;  // number of preceding steps with which a step is compared
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
 
@@ -129,7 +130,7 @@ struct ScheduleConfig {
   double min_lr_ratio = 0.1;  // floor as a share of learning_rate
   int64_t decay_steps = 0;    // length of the final decay of "wsd", which requires it
   // "cosine": the step at which the rate reaches the floor, where it then stays. At least warmup_steps; 0 =
-  // train.steps. Above train.steps, the run ends before the rate reaches the floor.
+  // train.steps. If it is above train.steps, the run ends before the rate reaches the floor.
   int64_t lr_decay_steps = 0;
 
   bool operator==(const ScheduleConfig&) const = default;
@@ -145,8 +146,8 @@ struct CheckpointConfig {
 
 // How several ranks share the work. No effect on one rank.
 struct DistributedConfig {
-  // 0: every rank holds the whole optimizer and all gradients; 1: each holds its part of the optimizer (ZeRO); 2: of
-  // the gradients too.
+  // 0: every rank holds the whole optimizer and all gradients; 1: each rank holds only its part of the optimizer
+  // (ZeRO); 2: also only its part of the gradients.
   int64_t zero_stage = 0;
   std::string reduce_dtype = "f32";  // "f32" | "bf16": dtype in which ranks send gradients
   int64_t heartbeat_seconds = 20;    // the job ends when a rank is silent for this long; 0 = never
@@ -180,8 +181,8 @@ struct Config {
 };
 
 // Reads `json` as a Config; error messages call it `file`. Throws KeyError (a UserError) at the first key that is
-// unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of a run's values
-// or bytes within int64. router.type is not checked here: the table of routers checks it.
+// unknown, missing, mistyped, out of range or inconsistent with another key. The limits keep every count of a run's
+// values or bytes within int64. router.type is not checked here: the table of routers checks it.
 Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments are allowed), applies `overrides` and parses the result. An override is "path.to.key=value",

@@ -32,7 +32,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.derived("head_dim", model.head_dim, kWidth, "hidden_size / num_attention_heads",
                  "Size of a head, D; must be even.");
   fields.optional("intermediate_size", model.intermediate_size, kWidthOrNone,
-                  "Hidden width of the dense layers; at least 1 if the model has any.");
+                  "Hidden width of the dense layers; at least 1 if the model has dense layers.");
   fields.optional("moe_intermediate_size", model.moe_intermediate_size, kWidthOrNone,
                   "Hidden width of an expert, F; at least 1 if the model has experts.");
   fields.optional("num_experts", model.num_experts, {0, kMaxExperts},
@@ -40,7 +40,8 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("num_experts_per_tok", model.num_experts_per_tok, {1, kMaxExperts},
                   "Experts that a token is routed to, K; at most num_experts.");
   fields.optional("n_shared_experts", model.n_shared_experts, {0, kMaxExperts},
-                  "Experts that every token visits in addition, run as one feed-forward network of their total width.");
+                  "Additional experts that process every token; they run as one feed-forward network of their total "
+                  "width.");
   fields.optional("first_k_dense_replace", model.first_k_dense_replace, {0, kMaxLayers},
                   "Number of leading layers that are dense in a model with experts.");
   fields.optional("norm_topk_prob", model.norm_topk_prob,
@@ -53,13 +54,15 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
-                  "Feed-forward: \"silu\" is SwiGLU (gate, up, down), \"gelu\" an MLP (up, down) with tanh GELU.");
+                  "Feed-forward network: \"silu\" is SwiGLU (gate, up, down), \"gelu\" an MLP (up, down) with tanh "
+                  "GELU.");
   fields.optional("norm_type", model.norm_type, {"rmsnorm", "layernorm"},
                   "Normalisation; \"layernorm\" has weights and biases.");
-  fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of both normalisations.");
+  fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of the normalisations, for either norm_type.");
   fields.optional("qk_norm", model.qk_norm, "Applies an RMSNorm to the queries and one to the keys before RoPE.");
   fields.optional("qk_norm_scope", model.qk_norm_scope, {"row", "head"},
-                  "What qk_norm normalises: a token's whole projection, as OLMoE does, or each head, as Qwen3 does.");
+                  "What qk_norm normalises: a token's whole projection (\"row\", as in OLMoE) or each head (\"head\", "
+                  "as in Qwen3).");
   fields.optional("attention_bias", model.attention_bias,
                   "Adds biases to the query, key, value and output projections of attention.");
   fields.optional("rope_theta", model.rope_theta, {.min = 1}, "Base of the rotary position embedding.");
@@ -89,7 +92,7 @@ static void visit_fields(Fields& fields, DataConfig& data) {
                   "Training shards: a glob, as in \"data/train_*.bin\", or a list of sources "
                   "([data.md](data.md#mixtures)).");
   fields.optional("val", data.val,
-                  "Validation shards: a glob, or an object of globs by name, each of which is evaluated by itself; "
+                  "Validation shards: a glob, or an object {\"NAME\": glob} of sets that are evaluated separately; "
                   "empty: no validation.");
   fields.optional("tokenizer", data.tokenizer,
                   "Path of the tokenizer that made the shards; generation and task scoring use it.");
@@ -105,8 +108,9 @@ static void visit_fields(Fields& fields, TasksConfig& tasks) {
   fields.optional("files", tasks.files,
                   "A task file or a folder of *.jsonl, or a list of them; empty: no task is scored.");
   fields.optional("every", tasks.every, kStepsOrNever, "Steps between scorings; 0: only after the last step.");
-  fields.optional("limit", tasks.limit, kAnyCount, "Scores only the first examples of each file; 0: all.");
-  fields.optional("shots", tasks.shots, kAnyCount, "Solved examples put before each example, from the same file.");
+  fields.optional("limit", tasks.limit, kAnyCount, "Number of examples to score from the start of each file; 0: all.");
+  fields.optional("shots", tasks.shots, kAnyCount,
+                  "Number of solved examples from the same file to put before each example.");
 }
 
 static void visit_fields(Fields& fields, TrainConfig& train) {
@@ -115,11 +119,11 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
   fields.required("sequence_length", train.sequence_length, {1, kMaxTokens}, "Tokens in a sequence, T.");
   fields.required(
       "micro_batch_size", train.micro_batch_size, kSequences, "auto",
-      "Sequences that a rank processes at a time, B; \"auto\": as many as fit the memory when the run begins "
+      "Sequences that a rank processes at a time, B; \"auto\": the most that fit into memory when the run begins "
       "([runs.md](runs.md#choose-the-micro-batch-size)).");
   fields.derived("global_batch_size", train.global_batch_size, kSequences, "micro_batch_size",
-                 "Sequences per step on all ranks together; a multiple of micro_batch_size times the ranks. Required "
-                 "with micro_batch_size \"auto\".");
+                 "Sequences per step on all ranks together; a multiple of micro_batch_size times the number of ranks. "
+                 "Required with micro_batch_size \"auto\".");
   fields.optional("eval_every", train.eval_every, kStepsOrNever,
                   "Steps between validations; 0: only after the last step.");
   fields.optional("eval_tokens", train.eval_tokens, kAnyCount,
@@ -159,8 +163,9 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.optional("weight_decay", optimizer.weight_decay, kNotNegative,
                   "Decoupled weight decay; multiplied by the learning rate.");
   fields.optional("grad_clip", optimizer.grad_clip, kNotNegative,
-                  "Global gradient norm above which gradients are scaled down to it; 0: no clipping.");
-  fields.optional("momentum", optimizer.momentum, kBelowOne, "Decay of Muon's momentum, which is Nesterov's.");
+                  "If the global norm of the gradients is larger than this, they are scaled down to it; 0: no "
+                  "clipping.");
+  fields.optional("momentum", optimizer.momentum, kBelowOne, "Decay of Muon's momentum (Nesterov).");
   fields.optional("muon_scale", optimizer.muon_scale, {"match_rms_adamw", "original"},
                   "Factor on Muon's update of a matrix. \"match_rms_adamw\": 0.2 sqrt(max(rows, columns)), so that "
                   "AdamW's learning rate and weight decay fit; \"original\": sqrt(max(1, rows / columns)).");
@@ -175,11 +180,11 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
 }
 
 static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
-  fields.about("The learning rate over the run, after a linear warm-up.");
+  fields.about("The learning rate over the run, which starts with a linear warm-up.");
   fields.optional("type", schedule.type, {"cosine", "constant", "wsd"},
                   "Shape after the warm-up; \"wsd\" is constant, then decays linearly.");
   fields.optional("warmup_steps", schedule.warmup_steps, kStepsOrNever,
-                  "Steps in which the learning rate rises from 0; at most train.steps.");
+                  "Steps in which the learning rate rises from 0 to the highest; at most train.steps.");
   fields.optional("min_lr_ratio", schedule.min_lr_ratio, kShare, "Lowest learning rate as a share of the highest.");
   fields.optional("decay_steps", schedule.decay_steps, kStepsOrNever,
                   "Length of the final decay of \"wsd\", which needs at least 1.");
@@ -190,8 +195,9 @@ static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
 static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
   fields.about("When the run is saved.");
   fields.optional("minutes", checkpoint.minutes, kNotNegative,
-                  "Minutes of training between checkpoints; 0: none by time. The last step is always saved.");
-  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between additional checkpoints; 0: none by steps.");
+                  "Minutes of training between checkpoints; 0: no checkpoints by time. The last step is always saved.");
+  fields.optional("every", checkpoint.every, kStepsOrNever,
+                  "Steps between additional checkpoints; 0: no additional ones.");
   fields.optional("keep", checkpoint.keep, kAnyCount, "Number of newest checkpoints to keep; 0: all.");
 }
 
@@ -205,8 +211,8 @@ static void visit_fields(Fields& fields, LogConfig& log) {
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {
   fields.about("How several ranks share the work; ignored when there is only one.");
   fields.optional("zero_stage", distributed.zero_stage, {0, 2},
-                  "0: every rank holds the whole optimizer and all gradients; 1: each rank holds its part of the "
-                  "optimizer (ZeRO stage 1); 2: of the gradients too "
+                  "0: every rank holds the whole optimizer and all gradients; 1: each rank holds only its part of the "
+                  "optimizer (ZeRO stage 1); 2: also only its part of the gradients "
                   "([distributed.md](distributed.md#zero-stage-2)).");
   fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"}, "Type in which ranks send gradients.");
   fields.optional("heartbeat_seconds", distributed.heartbeat_seconds, kSeconds,

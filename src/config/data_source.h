@@ -9,12 +9,13 @@ namespace gptmoe {
 
 class JsonSection;
 
-// Shards that data.train or data.val names.
+// One source of data.train, data.val or train.tasks.files.
 struct DataSource {
-  std::string path = {};  // glob
+  std::string path = {};  // glob of shards; for tasks, a file or folder
   std::string name = {};  // empty: `path` is the name
   double weight = 0;      // share of the tokens, relative to the other sources; 0: none given
-  double epochs = 0;  // how often it is read while a source with `epochs` 1 is read once; 0: not given, which means 1
+  // How many times this source is read while a source with `epochs` 1 is read once; 0: not given, which means 1.
+  double epochs = 0;
 
   const std::string& label() const { return name.empty() ? path : name; }
   bool operator==(const DataSource&) const = default;
@@ -22,9 +23,9 @@ struct DataSource {
 using DataSources = std::vector<DataSource>;
 
 // Reads the value of a key of `section` in any of its forms: a glob; an object {"NAME": glob}; a list whose items are
-// globs or objects with the keys "path", "name", "weight" and "epochs". An empty string is no source. Throws KeyError
-// at a key that is unknown, missing, mistyped or out of range, at two sources of one name, and at a "weight" where not
-// every source has one.
+// globs or objects with the keys "path", "name", "weight" and "epochs". An empty string means no sources. Throws
+// KeyError if a key is unknown, missing, mistyped or out of range, if two sources have the same name, or if some
+// sources have a "weight" and others do not.
 DataSources read_data_sources(const JsonSection& section, const std::string& key, const JsonValue& value);
 // The shortest form that read_data_sources() reads as `sources`.
 nlohmann::ordered_json to_json(const DataSources& sources);

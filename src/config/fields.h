@@ -72,7 +72,7 @@ class Fields {
   void section(const char* key, Object& object) {
     visit_section(key, [&object](Fields& fields) { visit_fields(fields, object); });
   }
-  // All keys that were not visited, for another reader.
+  // All keys that were not visited. They are read elsewhere.
   virtual void others(JsonValue& values) = 0;
 
   // `word` was once a value of `key` and is refused; `why` names the remedy.

@@ -14,7 +14,7 @@ std::string_view trimmed(std::string_view line) {
   return begin == std::string_view::npos ? "" : line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
 }
 
-// Whether the content begins as a JSON object with a quoted key does, after spaces and comments ("// to the end of the
+// Whether the content begins like a JSON object with a quoted key, after spaces and comments ("// to the end of the
 // line" and "/* between */").
 bool begins_as_json(std::string_view content) {
   const auto skip = [&](size_t bytes) { content.remove_prefix(std::min(bytes, content.size())); };

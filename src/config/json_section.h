@@ -23,8 +23,8 @@ using KeyHints = std::function<KeyHint(const std::string& path)>;
 
 class JsonSection {
  public:
-  // `value` must be an object (or null, read as empty). Errors call it `path` ("model") in `file`. Errors about unknown
-  // keys ask `hints` first.
+  // `value` must be an object (or null, read as empty). Errors name it as `path` ("model") in `file`. Errors about
+  // unknown keys use a hint from `hints` if there is one.
   JsonSection(const JsonValue& value, std::string path, std::string file, KeyHints hints = nullptr);
 
   bool has(const std::string& key) const;
@@ -41,7 +41,7 @@ class JsonSection {
   std::string string(const std::string& key, const std::string& fallback);
   // An array of at least `minimum` strings.
   std::vector<std::string> strings(const std::string& key, size_t minimum);
-  // One of `allowed`; anything else is an error that lists them and names the nearest.
+  // One of `allowed`; anything else is an error that lists them and names the nearest one.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
   // A nested object; an absent one reads as empty.
   JsonSection section(const std::string& key);
@@ -49,7 +49,7 @@ class JsonSection {
   JsonValue any(const std::string& key);
   // An object inside the value of a key; `path` leads to it, as in "train[1]".
   JsonSection item(const std::string& path, const JsonValue& object) const;
-  // Every key not requested so far, with its value, for another reader. These keys then count as requested.
+  // Every key that was not requested so far, with its value, to be read elsewhere. These keys then count as requested.
   JsonValue others();
 
   // Refuses keys that were not requested. The error has the hint for the key, or else names the nearest known key.

@@ -92,7 +92,7 @@ std::string plain(const std::string& name) {
   return out;
 }
 
-// The path of the only key with this name; empty if several sections have one, or none.
+// The path of the key with this name; empty unless exactly one section has such a key.
 std::string only_path_of(const std::string& name) {
   std::string found;
   const auto every_key = to_json(Config()).flatten();

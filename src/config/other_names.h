@@ -15,8 +15,8 @@ struct Synonyms {
 std::span<const Synonyms> other_names();
 
 // What a config's unknown key probably means, for JsonSection. `path` is the key with its sections, such as
-// "optimizer.lr". The hint is our name for what other programs mean by this key, or the key of the same name in another
-// section. Upper case, "-" and "_" do not matter. If we have no such key, the remark says what to do instead.
+// "optimizer.lr". The hint is our key for what other programs call by this name, or the key of this name in a different
+// section. Case, "-" and "_" do not matter. If we have no such key, the remark says what to do instead.
 KeyHint hint_for_key(const std::string& path);
 
 }  // namespace gptmoe

@@ -10,8 +10,7 @@ namespace gptmoe {
 
 class JsonSection;
 
-// How the optimizer treats the parameters whose names match a pattern. A field that is not given leaves the setting as
-// it is for other parameters of the same kind.
+// How the optimizer treats the parameters whose names match a pattern. An absent field leaves the setting unchanged.
 struct ParamGroup {
   std::string match;  // glob on names of parameters, for matches_glob()
   std::optional<std::string> type;
@@ -26,9 +25,8 @@ using ParamGroups = std::vector<ParamGroup>;
 // Whether `name` matches `pattern`, in which * matches any number of characters and ? matches one.
 bool matches_glob(const std::string& pattern, const std::string& name);
 
-// Reads a key's value, a list of objects with the fields of ParamGroup as keys. Throws KeyError at a key that is
-// unknown, missing, mistyped or out of range, at an empty pattern, and at a group with two rates or with nothing but a
-// pattern.
+// Reads a key's value, a list of objects with the fields of ParamGroup as keys. Throws KeyError if a key is unknown,
+// missing, mistyped or out of range, if a pattern is empty, or if a group has two rates or nothing but a pattern.
 ParamGroups read_param_groups(const JsonSection& section, const std::string& key, const JsonValue& value);
 nlohmann::ordered_json to_json(const ParamGroups& groups);
 

@@ -4,9 +4,9 @@
 // All windows of a run form one global order, which depends on the sources, their shares and the seed alone. Each epoch
 // of a source visits every window of it once, shuffled by (seed, epoch). With several sources, each window of the
 // global order comes from the source that is furthest behind its share. So the shares hold, to within a few windows,
-// throughout the run. Micro-batches follow the order: of the next B*R windows, rank r of R ranks takes windows r*B to
-// (r+1)*B - 1. So ranks read disjoint windows, and the tokens of a step do not depend on how the step is split over
-// ranks and micro-batches. An epoch may end inside a micro-batch.
+// throughout the run. Micro-batches follow the order. With B sequences in a micro-batch, rank r of R ranks takes
+// windows r*B to (r+1)*B - 1 of the next B*R windows. So ranks read disjoint windows, and the tokens of a step do not
+// depend on how the step is split over ranks and micro-batches. An epoch may end inside a micro-batch.
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -31,7 +31,7 @@ struct SourceState {
   bool operator==(const SourceState&) const = default;
 };
 
-// The position of the next micro-batch in the global order, as checkpoints store it.
+// The position of the next micro-batch in the global order, in the form that checkpoints store.
 struct LoaderState {
   int64_t epoch = 0;
   int64_t position = 0;                   // windows already read beyond the first `epoch` * `windows`
@@ -47,29 +47,30 @@ class BatchLoader {
               int world_size = 1);
 
   // inputs_BT, targets_BT (i32, (B, T)) = this rank's rows of the next micro-batch; B may differ from call to call.
-  // Throws as TokenLoader::window().
+  // Throws what TokenLoader::window() throws.
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
 
-  // From now on, states identify each source by its shards. Reads the checksums of all shards; `tick`: as for
-  // TokenLoader::checksums().
+  // From now on, states identify each source by its shards. Reads the checksums of all shards and calls `tick`, just as
+  // TokenLoader::checksums() does.
   void identify(const std::function<void()>& tick = {});
 
   LoaderState state() const;
   // Continues each source at its position in `state`. If both this loader and `state` identify their sources, sources
   // may have been added, removed or reordered since `state` was saved: a source continues if `state` has one with the
-  // same shards, and otherwise begins at its first window. Returns the names of the sources that begin. Without
-  // identities, throws UserError if `state` belongs to other data: another number of sources, or of windows in one.
+  // same shards, and otherwise begins at its first window. Returns the names of the sources that begin. Without these
+  // identities, throws UserError if `state` has a different number of sources. Always throws UserError if a source that
+  // continues has a different number of windows, or lacks the saved position.
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
-  // The share of the run's windows that each source is to have; they sum to 1.
+  // The shares of the run's windows that the sources are to have; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
   // Each source's name and the share of the windows read up to `state` that came from it. Empty if nothing was read or
   // there is only one source.
   std::vector<std::pair<std::string, double>> shares_read(const LoaderState& state) const;
 
  private:
-  // The source of the next window; updates what is due to each.
+  // The source of the next window. Updates SourceState::due of all sources.
   size_t next_source();
   // The index, in file order, of the next window of the source.
   int64_t next_window(size_t source) const;

@@ -19,16 +19,17 @@ struct LoaderOptions {
 
 class TokenLoader {
  public:
-  // Opens every matching shard. Throws UserError if none matches, one is broken or not what its manifest.json lists
-  // (data/shard_seals.h), or no window fits. Reads the checksums of all shards if one of them has a seal.
+  // Opens every matching shard. Throws UserError if none matches, if one is broken or differs from what its
+  // manifest.json lists (data/shard_seals.h), or if no window fits. Reads the checksums of all shards if any of them
+  // has a seal.
   explicit TokenLoader(LoaderOptions options);
 
   // inputs_T, targets_T (i32, T elements) = window `index` in file order. Throws UserError naming shard and position of
-  // a token id outside the vocabulary, and as Shard does if a shard has been truncated or cannot be read.
+  // a token id outside the vocabulary, and what Shard::copy() throws if a shard has been truncated or cannot be read.
   void window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const;
 
-  // The shards' checksums. The first call reads them, which can take long if there are thousands of shards: it calls
-  // `tick`, if given, after each of them, and shows progress on a terminal.
+  // The shards' checksums. The first call reads the shards, which can take long if there are thousands: it calls
+  // `tick`, if given, after each shard, and shows progress on a terminal.
   const std::vector<uint64_t>& checksums(const std::function<void()>& tick = {}) const;
   // Identifies these shards by their sizes and checksums, not by their paths.
   std::string fingerprint(const std::function<void()>& tick = {}) const;
@@ -57,7 +58,7 @@ struct NamedText {
 int64_t windows_of(const std::vector<NamedText>& texts);
 int64_t tokens_of(const std::vector<NamedText>& texts);
 int64_t shards_of(const std::vector<NamedText>& texts);
-// Identifies the shards of all texts by their sizes and checksums. `tick`: as for TokenLoader::checksums().
+// Identifies the shards of all texts by their sizes and checksums. Calls `tick`, just as TokenLoader::checksums() does.
 std::string fingerprint_of(const std::vector<NamedText>& texts, const std::function<void()>& tick = {});
 
 }  // namespace gptmoe

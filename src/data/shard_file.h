@@ -31,8 +31,8 @@ constexpr const ShardFormat* shard_format_of(int32_t magic) {
 // The narrower format that holds every id of a vocabulary of `vocab_size` entries.
 constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab_size > 65536 ? kShardU32 : kShardU16; }
 
-// A shard on disk, open for reading. All functions that read its tokens throw as FileReader::read() does. So a shard
-// that is truncated, or whose disk fails, ends a run with a one-line error.
+// A shard on disk, open for reading. All functions that read its tokens throw what FileReader::read() throws. So a
+// shard that is truncated, or whose disk fails, ends a run with a one-line error.
 class Shard {
  public:
   // Throws UserError naming the file if it is missing, empty, truncated, not a shard, of unknown version or wrong size.
@@ -42,7 +42,7 @@ class Shard {
   const ShardFormat& format() const { return *format_; }
   const std::filesystem::path& path() const { return file_.path(); }
 
-  // 0 <= i < size(). Ids are as stored and are not checked against a vocabulary.
+  // The id of token i, 0 <= i < size(), as it is stored. The id is not checked against a vocabulary.
   uint32_t token(int64_t i) const;
   // Copies tokens [first, first + count) to out[0..count). An id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
@@ -62,11 +62,11 @@ class Shard {
 // Appends `ids` to `stored`, encoded as in a shard of this format. Every id must fit into the format.
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
 
-// The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.
+// The name of a shard while it is being written: PATH.partial, which a pattern such as train_*.bin does not match.
 std::filesystem::path partial_path(const std::filesystem::path& path);
 
-// Writes a shard to PATH.partial. The file stays there whatever happens, perhaps without the latest tokens. Throws
-// Failure naming the file and the system's reason.
+// Writes a shard to PATH.partial. The file stays there after an error or a kill, perhaps without the latest tokens.
+// Throws Failure naming the file and the system's reason.
 class ShardWriter {
  public:
   // Starts a new file, or continues after the first `tokens` tokens of an existing one and cuts off the rest. Throws

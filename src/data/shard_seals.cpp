@@ -16,7 +16,7 @@ using nlohmann::json;
 std::map<std::string, ShardSeal> read_seals(const fs::path& manifest) {
   std::map<std::string, ShardSeal> seals;
   if (!anything_at(manifest)) return seals;
-  const std::string content = read_text_file(manifest);  // if it cannot be read, it may be intact: no advice to move it
+  const std::string content = read_text_file(manifest);  // throws without the remedy below: the file may be intact
   const json root = with_remedy("restore it, or move it away to use the shards unchecked",
                                 [&] { return parse_sealed_json(content, manifest.string()); });
   const auto text_at = [](const json& object, const char* key) {

@@ -13,7 +13,7 @@
 namespace gptmoe {
 
 inline constexpr const char* kManifestName = "manifest.json";
-inline constexpr const char* kManifestFormat = "gptmoe-tokenize ";  // its "format", followed by the command
+inline constexpr const char* kManifestFormat = "gptmoe-tokenize ";  // start of its "format"; the command follows
 
 struct ShardSeal {
   std::string checksum;  // tokens_checksum()
@@ -21,7 +21,7 @@ struct ShardSeal {
   bool operator==(const ShardSeal&) const = default;
 };
 
-// The checksum of all bytes after the shard's header: its tokens as they are stored. Throws as FileReader does.
+// The checksum of all bytes after the shard's header: its tokens as they are stored. Throws what FileReader throws.
 Checksum tokens_checksum(const std::filesystem::path& shard);
 
 // Reads each manifest once.

@@ -17,7 +17,7 @@ struct Agreed final : Error, KnownToAllRanks {
   using Error::Error;
 };
 
-// A rank's report on its setup begins with one of these outcomes; the error's text follows.
+// A rank's report on its setup begins with one of these outcomes. If there is an error, its text follows.
 constexpr char kFine = '.', kUserError = 'u', kFailure = 'f', kNumericFailure = 'n', kBug = 'b';
 
 std::string outcome_of(const std::function<void()>& setup) {

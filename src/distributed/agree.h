@@ -19,18 +19,18 @@ struct KnownToAllRanks {
 // with that rank's name unless all ranks throw the same error.
 void agree(World& world, const std::function<void()>& setup);
 
-// Runs `action` on rank 0; collective. If the action throws, every rank throws that error, as agree() does, but without
-// a rank's name.
+// Runs `action` on rank 0; collective. If the action throws, every rank throws the error that agree() would throw, but
+// without a rank's name in the message.
 void on_root(World& world, const std::function<void()>& action);
 
-// Returns on every rank the result of `question` on rank 0; collective. Throws as on_root() does.
+// Returns on every rank the result of `question` on rank 0; collective. Throws what on_root() throws.
 bool root_says(World& world, const std::function<bool()>& question);
 
 // Pairs of a name and this rank's value.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
-// Collective. If a rank's value differs from rank 0's, throws on every rank a UserError that gives the name of the
-// first such value, the two ranks, and the value that each of them has.
+// Collective. If a rank's value differs from rank 0's, throws a UserError on every rank. Its message gives the name of
+// the first such value, the two ranks, and the value on each of them.
 void check_alike(World& world, const NamedValues& facts);
 
 // The checksum of the file that this process runs.

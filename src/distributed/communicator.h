@@ -40,7 +40,8 @@ class Communicator {
   // x is cut into size() equal parts (its count is a multiple of size()). Part rank() becomes its sum over ranks; the
   // rest of x is undefined. f32, f64 or bf16.
   virtual Ticket start_reduce_scatter(const Tensor& x, Traffic traffic) = 0;
-  // x is cut into size() equal parts too. Afterwards, on every rank, part r is what it was on rank r before. Any dtype.
+  // x is cut into size() equal parts too. Afterwards every rank has, as part r, the part r that rank r had before. Any
+  // dtype.
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
   // x becomes the x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
@@ -50,8 +51,8 @@ class Communicator {
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
-  // Throws DeviceError if a collective in progress is known to have failed; does not wait to find out. The watchdog's
-  // thread calls it at any time.
+  // Throws DeviceError if a collective in progress is known to have failed. Does not wait for any collective. The
+  // watchdog's thread may call it at any time.
   virtual void check() {}
 
   virtual TrafficCosts costs() const = 0;

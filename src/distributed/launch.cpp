@@ -35,7 +35,7 @@ constexpr bool kBuiltWithMpi = false;
 #endif
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
 int launching_process = -1;                          // on a rank, the socket to the launching process
-constexpr auto kPatience = std::chrono::seconds(5);  // for ranks to end after the request
+constexpr auto kPatience = std::chrono::seconds(5);  // how long ranks may take to end after a second signal
 
 [[noreturn]] void fail(const char* what) {
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));

@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-// Only counts the traffic of its calls: with one rank there is nothing else to do.
+// Only counts the traffic of its calls. With one rank there is nothing to move.
 class CountingCommunicator final : public Communicator {
  public:
   explicit CountingCommunicator(int size) : size_(size) {}

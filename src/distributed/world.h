@@ -37,23 +37,23 @@ class World {
   // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;
 
-  // Sends from rank `from` to rank 0. Only these two ranks call the functions, in the same order.
+  // These two send bytes from rank `from` to rank 0. Only these two ranks call them, in the same order.
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 
   // Makes a communicator for tensors in the host's memory. Collective; the world must outlive it.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
 
-  // From now on every rank checks that the others are alive and make progress. Collective; call it once. The job ends,
-  // naming a rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for
-  // other ranks for hang_seconds. It also ends when all ranks have been waiting for one another for somewhat longer
-  // than hang_seconds. A limit of 0 switches its check off. Throws UserError if the MPI does not let several threads
-  // call it.
+  // From now on every rank checks that the others are alive and make progress. Collective; call it once. The job ends
+  // with a message about a rank if that rank has been silent for heartbeat_seconds, or has neither called tick() nor
+  // waited for other ranks for hang_seconds. The job also ends if all ranks have been waiting for one another for
+  // somewhat longer than hang_seconds. A limit of 0 switches its check off. Throws UserError if heartbeats are on and
+  // the MPI cannot be called from several threads.
   virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
   // Reports progress of this rank. Any thread may call it; it costs an atomic addition.
   virtual void tick() = 0;
-  // Names the operation that makes this rank's host wait for other ranks; nullptr when it no longer waits. The
-  // collectives of World and its communicators call this themselves. Keeps the pointer, not a copy of the text.
+  // Reports the operation in which this rank's host waits for other ranks; nullptr: it no longer waits. The collectives
+  // of World and its communicators call this function themselves. Keeps the pointer, not a copy of the text.
   virtual void waits_in(const char* what) = 0;
 
   // From now on the watchdog calls `probe` on its own thread with every heartbeat; an exception in it ends the job. An
@@ -67,12 +67,12 @@ class World {
 // One rank, even if a launcher started this process.
 std::unique_ptr<World> make_single_world();
 
-// Whether a launcher (mpirun, srun, ...) started this process as one of several ranks: distributed/launcher.h.
+// Whether a launcher (mpirun, srun, ...) started this process as one of several ranks. See distributed/launcher.h.
 bool launched_with_ranks();
 
 // Joins the job that this process was launched into; call it once per process. Without a launcher, the job is one rank,
-// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI, or its MPI is
-// not the launcher's.
+// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI, or has an MPI
+// that does not match the launcher.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

@@ -22,7 +22,7 @@ class DefaultNorms {
   // `state` is allocated from `memory`; both must outlive the object.
   DefaultNorms(const StateTable& state, Memory& memory);
 
-  // Copies the vectors, in order with the work queued on the memory's backend.
+  // Queues a copy of the vectors behind the work that is already queued on the memory's backend.
   void take();
   // The norms in the latest copy, over all layers and experts; waits for the copy. Absent if there was no take() since
   // the last call, or if the model has no default vectors.

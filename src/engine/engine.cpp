@@ -114,11 +114,11 @@ void Engine::count_flops(Ops& ops, FlopCounter& counter) {
   gpt_.forward(train, kept);
   gpt_.loss_and_backward(train, kept, 1.0);
   backward_flops_ = counter.flops() / tokens - forward_flops_;
-  gpt_.loss_and_backward(train, activations_, 1.0);  // finds the scratch size of recomputation
+  gpt_.loss_and_backward(train, activations_, 1.0);  // measures the scratch memory that recomputation needs
 }
 
-// Counts every row of Muon's products, since they do not depend on routing. The call to update() also finds the scratch
-// size.
+// Muon multiplies the matrices of all experts, whatever the routing, so all sorted rows of its products are live. The
+// call to update() also measures the scratch memory that it needs.
 void Engine::count_optimizer_flops(const Ops& ops) {
   const auto communicator = make_counting_communicator(rank_.size);
   FlopCounter counter(1);

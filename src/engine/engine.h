@@ -24,7 +24,7 @@ struct RankOf {
   int rank = 0, size = 1;
 };
 
-// The traffic of each rank, by kind: in each micro-batch, and in addition once per step.
+// The traffic of each rank, by kind. `micro_batch` occurs in each micro-batch; `step` occurs once per step in addition.
 struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };
@@ -70,7 +70,7 @@ class Engine {
     std::string name;
     int64_t bytes;
   };
-  // Counts memory that the caller will allocate beside the engine's, in arena_sizes() and total_bytes().
+  // Makes arena_sizes() and total_bytes() count memory that the caller will allocate in addition to the engine's.
   void count_also(const std::string& name, int64_t bytes) { others_.push_back({name, bytes}); }
   // The arenas, the ops' workspace if they have one, and what count_also() added.
   std::vector<ArenaSize> arena_sizes() const;
@@ -80,7 +80,7 @@ class Engine {
   // backward_flops_per_token() is 0 if the engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
-  // Floating-point operations of the optimizer's matrix products per step on rank 0: Muon's. 0 without training.
+  // Floating-point operations per step of the matrix products of Muon on this rank. 0 without Muon or without training.
   double optimizer_flops_per_step() const { return optimizer_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }
   RankOf rank() const { return rank_; }

@@ -10,7 +10,7 @@ namespace {
 
 double host_value(Memory& memory, const Tensor& x_1) { return download_values(memory, x_1).front(); }
 
-// The first tensor, in the order of the computation, with a non-finite element.
+// The first tensor in the order of the computation that has a non-finite element.
 std::string first_offender_forward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (const ParamRow& row : params.rows())
@@ -72,8 +72,8 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
   int64_t micro_batch = 0;
   train_step.run(same_batches, step, [&](const StepPart& part, const std::function<void()>& work) {
     if (part.name != StepPart::update) work();
-    std::string wrong;  // with this rank's gradients
-    agree(world, [&] {  // on all ranks: the next collective needs every one of them
+    std::string wrong;  // what is wrong with this rank's gradients
+    agree(world, [&] {  // if one rank throws, all do, since the next collective needs every rank
       if (part.name == StepPart::micro_batch) wrong = check_micro_batch(engine, ops, step, micro_batch++);
       if (part.name == StepPart::measure) wrong = check_gradients(engine, ops, step);
       // The step's numbers are finite this time, so the run may continue from its checkpoint.

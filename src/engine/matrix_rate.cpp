@@ -10,8 +10,8 @@
 namespace gptmoe {
 namespace {
 
-// Fills in values like a model's. Matrix products of zeros draw less power, so they run faster on a device with a power
-// limit.
+// Fills the matrix with numbers like those of a model. Matrix products of zeros draw less power, so they run faster on
+// a device with a power limit.
 void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
   const Rng rng(1, stream);
   std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));

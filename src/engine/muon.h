@@ -2,12 +2,12 @@
 // Muon (Jordan et al. 2024): the update of a matrix is its momentum with all singular values brought near 1.
 //   m = momentum * m + g;  u = g + momentum * m  (Nesterov), with the clipped gradient g
 //   weight -= rate * (scale * newton_schulz(u) + weight_decay * weight)
-// newton_schulz(): X = u / (|u| + 1e-7); five times X = a X + (b A + c A^2) X with A = X X^T, (a, b, c) = (3.4445,
-// -4.7750, 2.0315). For a matrix with more rows than columns, X (b A + c A^2) with A = X^T X gives the same result with
-// a smaller A. X and A are in the backend's compute dtype.
+// newton_schulz() starts with X = u / (|u| + 1e-7). Then it repeats five times: X = a X + (b A + c A^2) X with A = X
+// X^T and (a, b, c) = (3.4445, -4.7750, 2.0315). For a matrix with more rows than columns, it uses X (b A + c A^2) with
+// A = X^T X, which gives the same result with a smaller A. X and A are in the backend's compute dtype.
 //
-// A row of the ParamTable is a matrix of its own, also where a layer reads several rows as one tensor (queries, keys
-// and values; gates and ups). Neighbouring rows of one shape, such as all experts' gates and ups, are updated together.
+// Each row of the ParamTable is a separate matrix, even if a layer reads several rows as one tensor (queries, keys and
+// values; gates and ups). Neighbouring rows of one shape, such as all experts' gates and ups, are updated together.
 //
 // With a sharded optimizer (ZeRO stages 1 and 2), a rank holds a part of the momentum, which may end within a matrix.
 // The ranks gather the u of a layer. Each rank then computes every matrix that contains elements of its part, and

@@ -16,7 +16,7 @@ class StepQueue {
  public:
   static constexpr int64_t kAhead = 1;
 
-  // Arguments as for TrainStep. `engine` is committed.
+  // Takes the arguments of TrainStep. `engine` is committed.
   StepQueue(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   void ask(const NextBatch& next_batch, int64_t step);

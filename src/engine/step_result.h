@@ -21,7 +21,7 @@ struct StepResult {
   // Norms of the default vectors after the step; absent without default vectors.
   std::optional<VectorNorms> default_norms;
 
-  bool skipped = false;  // an outlier (train.skip_spikes), which changed nothing
+  bool skipped = false;  // whether the step was an outlier (train.skip_spikes) and changed nothing
 
   // Whether the loss and the gradient norm are finite. If not, neither this step nor any later one changes the
   // parameters.

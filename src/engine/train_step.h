@@ -13,12 +13,12 @@ using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targ
 // A part of a step. Its work is the same in every step, so a device can record it once and replay it.
 struct StepPart {
   enum Name { begin, micro_batch, measure, update, skip } name;
-  // For micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
+  // For micro-batches: the first of a step gathers the weights that other ranks have updated, and the last one reduces
   // gradients over ranks. If gradients are sharded, every micro-batch reduces them.
   bool gathers = false, reduces = false;
 };
 
-// Runs a part: calls `work`, or replays what it recorded in an earlier call for the same part.
+// Runs a part of a step: calls `work`, or replays what was recorded when an earlier call ran the same part.
 using CarryOut = std::function<void(const StepPart& part, const std::function<void()>& work)>;
 
 class TrainStep {

@@ -1,5 +1,5 @@
 #pragma once
-// How the optimizer updates each parameter: as optimizer.groups say or, without a group, as optimizer.type says.
+// How the optimizer updates each parameter. optimizer.groups decides, or optimizer.type for parameters without a group.
 #include <string>
 #include <vector>
 

@@ -16,8 +16,8 @@ class WeightAverage {
 
   // average = the weights.
   void start(Ops& ops, const ParamTable& params) const;
-  // Uploads the decay that update() uses in step `step`, counted from 1. The first steps use a smaller decay: their
-  // average is the mean of the weights after each step so far, so the initial weights do not dominate it.
+  // Uploads the decay that update() uses in step `step`, counted from 1. The first steps use a smaller decay. In them,
+  // the average is the mean of the weights after each step so far, so the initial weights do not dominate the average.
   void set_step(Memory& memory, int64_t step) const;
   // average = decay * average + (1 - decay) * weights.
   void update(Ops& ops, const ParamTable& params) const;

@@ -44,7 +44,7 @@ void write_index(const fs::path& folder, const std::vector<std::vector<PlannedTe
 }
 
 ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) {
-  // The tables know which tensors the checkpoint must hold. They need no memory for that.
+  // `gpt` only says which tensors the checkpoint must hold; no memory is allocated for them.
   const Gpt gpt(request.config.model, request.config.router, DType::f32, DType::f32);
   const SafetensorsFile file = open_model_of(request.checkpoint, gpt.params(), gpt.state(), request.weights);
   const std::vector<PlannedTensor> tensors = plan_tensors(request.family, request.config.model, file, request.dtype);

@@ -25,7 +25,7 @@ struct ModelCard {
   std::string name = {}, model = {}, parameters = {}, router = {}, training = {}, data = {}, validation = {},
               version = {};
   std::string documents = {};  // what the user must know about the document mask; empty without one
-  std::string start = {};      // the model from whose weights the run started, or which was converted without training
+  std::string start = {};      // the model whose weights the run started from, or that was converted without training
 };
 std::string model_card(const ModelCard& card, const Family& family, bool with_tokenizer);
 

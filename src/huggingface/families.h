@@ -27,7 +27,7 @@ struct Family {
   std::vector<ZeroTensor> (*zeros)(const ModelConfig& model) = nullptr;  // null: none
 };
 
-// The classes in transformers, in the order that export tries them in.
+// The classes in transformers, in the order in which an export tries them.
 const std::vector<Family>& stock_families();
 // Our class, GptmoeForCausalLM, which computes every model. An export that uses it contains its source.
 const Family& custom_family();

@@ -312,7 +312,7 @@ int64_t qwen2_moe_shared_experts(TheirConfig& theirs, const ModelConfig& model) 
   const char* key = "shared_expert_intermediate_size";
   const int64_t width = theirs.count(key), F = model.moe_intermediate_size;
   if (width == 1 && F > 1) return 0;
-  if (width % F != 0) theirs.refuse(key, width, text("gptmoe has multiples of moe_intermediate_size, ", F));
+  if (width % F != 0) theirs.refuse(key, width, text("it must be a multiple of moe_intermediate_size, ", F));
   return width / F;
 }
 

@@ -11,8 +11,8 @@ namespace gptmoe {
 // Sets the keys of config.json that only this class has, and those that it names differently. The config's router block
 // must have every key (with_defaults()).
 using Describe = void (*)(const Config& config, nlohmann::ordered_json& json);
-// Sets config.model and config.router as config.json describes them. Throws UserError at the first key whose value
-// makes the class compute what our models do not; the message names the key and the value.
+// Sets config.model and config.router to what config.json describes. Throws UserError, naming key and value, at the
+// first key that makes the class compute something that our models do not.
 using Understand = void (*)(TheirConfig& theirs, Config& config);
 
 struct FamilyConfig {

@@ -19,7 +19,7 @@ enum class Change : uint8_t {
   value_rows,
 };
 
-// {layer} and {expert} are replaced by numbers.
+// In both names, {layer} and {expert} stand for numbers.
 struct TensorName {
   std::string ours;    // as in checkpoints
   std::string theirs;  // empty: only training needs the tensor, so the class has none

@@ -34,7 +34,7 @@ class InitialState {
   std::vector<std::unique_ptr<RoutingPolicy>> policies_;
 };
 
-// The rows of the checkpoint, in its order.
+// The rows of the checkpoint, in the order in which checkpoints store them.
 std::vector<TensorSource> rows_of(const ModelFolder& model, const Gpt& gpt, const InitialState& initial,
                                   const WriteProgress& progress) {
   std::vector<TensorSource> rows;
@@ -56,7 +56,7 @@ ImportedFiles import_model(const ModelFolder& model, const std::filesystem::path
   require_free_folder(out);
   Config config = model.config();
   if (!tokenizer.empty()) config.data.tokenizer = model.path().string();
-  // The tables know which tensors a checkpoint must hold. They need no memory for that.
+  // `gpt` only says which tensors a checkpoint must hold; no memory is allocated for them.
   const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
   model.require_all(gpt.params(), gpt.state());
   const InitialState initial(config);

@@ -141,7 +141,7 @@ void ModelFolder::require_all(const ParamTable& params, const StateTable& state)
   }
   for (const std::string& name : names())
     if (!used.contains(name))
-      files_.fail(holds(name) ? theirs(name) : name, "has no place in the model that config.json describes");
+      files_.fail(holds(name) ? theirs(name) : name, "is not part of the model that config.json describes");
   for (const ZeroTensor& zero : family().zeros ? family().zeros(config().model) : std::vector<ZeroTensor>())
     files_.check(zero.theirs, DType::f32, zero.sizes);
 }
@@ -162,7 +162,7 @@ void ModelFolder::check(const std::string& name, DType dtype, const std::vector<
   const PlannedTensor& tensor = *find(name);
   const std::string& theirs = tensor.pieces[0].tensor;
   std::vector<int64_t> expected = sizes;
-  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // it holds three of our tensors
+  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // `theirs` holds three of our tensors
   files_.check(theirs, dtype, expected);
 }
 

@@ -12,7 +12,7 @@
 namespace gptmoe {
 
 // Whether `path` is a folder with a config.json that has a model_type, and neither a checkpoint nor a run. Throws
-// UserError if it cannot find out.
+// UserError if the system cannot tell.
 bool is_model_folder(const std::filesystem::path& path);
 
 struct ModelDescription {
@@ -24,15 +24,15 @@ struct ModelDescription {
 };
 
 // What the config.json of a folder describes. Throws UserError naming the key of config.json if our models cannot
-// compute the same.
+// compute what it describes.
 ModelDescription describe_folder(const std::filesystem::path& folder);
 
 // Reads the tensors as if the folder were a checkpoint: they have the names and shapes of our model. A tensor that our
 // model lacks keeps its name; only names() lists it.
 class ModelFolder final : public TensorReader {
  public:
-  // Throws UserError as describe_folder() does. Also throws it, naming the file and the tensor, if a file is damaged or
-  // missing, or if a tensor that must be zero is not. Reads the values of these tensors alone.
+  // Throws what describe_folder() throws, and UserError naming the file and the tensor if a file is damaged or missing,
+  // or if a tensor that must be zero is not. Of the values, reads only those that must be zero.
   explicit ModelFolder(const std::filesystem::path& folder);
 
   const std::filesystem::path& path() const { return path_; }  // absolute

@@ -43,8 +43,8 @@ struct ImportPlan {
 // Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided into
 // them.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
-// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the file and its tensor
-// if an element is infinite or not a number.
+// Overwrites `out` with out.count() elements of a planned tensor, from element `first` on. Throws UserError naming the
+// file and its tensor if an element is infinite or not a number.
 void read_planned(const PlannedTensor& tensor, const WeightFiles& from, int64_t first, const Tensor& out,
                   Memory& memory);
 
@@ -55,9 +55,9 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
 // Called with the number of bytes written since the last call.
 using WriteProgress = std::function<void(int64_t bytes)>;
 
-// A source of the tensor for write_safetensors(), with values read from `from`. It reads in parts, so it needs little
-// memory. Visiting it throws as read_planned() does. `from` is a SafetensorsFile or WeightFiles. All arguments must
-// outlive the source.
+// A source of the tensor for write_safetensors(), with values read from `from`. The source reads in parts, so it needs
+// little memory. Visiting it throws what read_planned() throws. `from` is a SafetensorsFile or WeightFiles. All
+// arguments must outlive the source.
 template <typename Files>
 TensorSource source_of(const PlannedTensor& tensor, const Files& from, const WriteProgress& progress);
 

@@ -17,8 +17,8 @@ class TheirConfig {
 
   const std::string& file() const { return file_; }
 
-  // The value of a key; "a.b" is key b of object a. Null counts as absent. Without a fallback, an absent key is an
-  // error, since the default of the class depends on the version of transformers.
+  // These functions read a key; "a.b" is key b of object a. Null counts as absent. Without a fallback, an absent key is
+  // an error, since the default of the class depends on the version of transformers.
   bool has(const std::string& key);
   void require(const std::string& key);  // throws if it is absent
   std::string word(const std::string& key);

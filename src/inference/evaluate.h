@@ -33,8 +33,7 @@ int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens);
 
 // Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all). The ranks
 // of `world` share them: each calls this and gets the same result. Uses the engine's activations; parameters and
-// router state do not change. The loader must be sequential and have at least one window. `on_window` gets each window
-// that this rank takes, in order, with its mean loss.
+// router state do not change. `on_window` gets each window that this rank takes, in order, with its mean loss.
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens, const std::function<void(int64_t window, double loss)>& on_window = {});
 

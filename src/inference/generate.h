@@ -38,7 +38,7 @@ struct Continuation {
 };
 
 // The tokens of a prompt. A prompt without tokens becomes the end-of-text token, after which documents begin. Throws
-// UserError "PLACE: ..." if the tokenizer has no such token, or none for a byte of the prompt.
+// UserError "PLACE: ..." if the tokenizer lacks the end-of-text token, or a token for a byte of the prompt.
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt, const std::string& place);
 
 // Continues a prompt with tokens of `tokenizer`, until its end-of-text token, a stop string or the maximum number of

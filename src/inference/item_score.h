@@ -36,7 +36,7 @@ std::vector<ItemScore> score_items(const Task& task, std::span<const Request> re
 
 // The candidate that the model chooses under an accuracy metric.
 int64_t choice_of(const ItemScore& item, Metric metric);
-// The item's value of one of metrics_of(kind).
+// The item's value under `metric`, which is one of metrics_of(kind).
 double value_of(const ItemScore& item, TaskKind kind, Metric metric);
 
 // A line of `gptmoe eval --samples`, without the checkpoint: docs/eval.md lists the keys.

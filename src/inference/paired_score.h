@@ -24,7 +24,7 @@ struct PairedScore {
 
 // All metrics of a task. `a` and `b` are scores of the same examples.
 std::vector<PairedScore> pair_scores(const Task& task, std::span<const ItemScore> a, std::span<const ItemScore> b);
-// The mean losses of both runs' items.
+// Compares the losses of both runs on the same items.
 PairedScore pair_losses(const std::string& name, const std::vector<double>& a, const std::vector<double>& b);
 
 // "A better" or "B better" if the interval of the difference excludes zero, else "undecided".

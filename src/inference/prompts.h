@@ -14,13 +14,13 @@ struct PromptOptions {
 
 class Prompts {
  public:
-  // `task` must outlive it.
+  // `task` must outlive this object.
   Prompts(const Task& task, const PromptOptions& options);
 
-  // The shots, each with its right continuation and a line break, then the context, with delimiters. Shots are examples
-  // of the same category, each drawn once. An example with the same contexts and the same continuations, in any order,
-  // is a copy of the example asked and would give its answer away, so it is never drawn. Throws UserError if there are
-  // too few other examples.
+  // The prompt of a candidate: the shots, each with its right continuation and a line break, then the context, and
+  // delimiters. Shots are examples of the same category, each drawn once. An example with the same contexts and the
+  // same continuations, in any order, is a copy of the example asked and would give its answer away, so it is never
+  // drawn. Throws UserError if there are too few other examples.
   std::string prompt(size_t example, int64_t candidate) const;
 
  private:

@@ -13,13 +13,13 @@ struct Request {
 
 class RequestEncoder {
  public:
-  // `tokenizer` must outlive it.
+  // `tokenizer` must outlive this object.
   explicit RequestEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   // Prompt and continuation are tokenised as one text, as in training, and split where the prompt alone would end.
   // White space at the prompt's end belongs to the continuation (" Paris" is one token). A prompt without tokens
-  // becomes the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." if the tokenizer has
-  // none.
+  // becomes the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." if the tokenizer has no
+  // such token.
   Request encode(std::string prompt, std::string continuation, const std::string& place);
 
  private:

@@ -51,10 +51,10 @@ struct TaskFile {
   std::filesystem::path path;
 };
 
-// The files among `paths`, and every *.jsonl below the folders among them, sorted by path. A task has its file's name
-// without the ending, or, for a file in a folder, its path relative to that folder. Throws UserError if a path does not
-// exist, a folder holds no task, or two tasks have the same name. `given_by` is where the paths come from, for
-// messages.
+// The files among `paths`, and every *.jsonl below the folders among them, sorted by path. A task is named after its
+// file, without the ending; for a file in a folder, the name is the path relative to that folder. Throws UserError if a
+// path does not exist, a folder holds no task, or two tasks have the same name. `given_by` is where the paths come
+// from, for messages.
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths, const std::string& given_by = "--task ");
 
 // Reads a task. Throws UserError "FILE:LINE: ..." for a line that is not JSON or not a task, unknown keys, an empty

@@ -31,7 +31,7 @@ int64_t TextCache::bytes(const Gpt& gpt, const Ops& ops, int64_t positions) {
 const std::vector<float>& TextCache::logits_after(std::span<const int32_t> text) {
   GPTMOE_CHECK(!text.empty() && std::ssize(text) <= positions_, text.size());
   if (gpt_.document_end() >= 0) text = last_document(text, gpt_.document_end());
-  // The last token runs even if it is known: its logits are not kept.
+  // The last token runs even if its keys and values are kept, since its logits are not.
   const auto before_last = text.first(text.size() - 1);
   const auto known = std::mismatch(before_last.begin(), before_last.end(), kept_.begin(), kept_.end()).first;
   const int64_t first = known - before_last.begin();

@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// Turns the bytes of tokens, as they are made, into text to show. The text ends before a stop string, which may span
+// Turns the bytes of newly generated tokens into text to show. The text ends before a stop string, which may span
 // tokens. It is always valid UTF-8: bytes that are not part of a character become U+FFFD.
 class TextStream {
  public:

@@ -1,5 +1,5 @@
 #pragma once
-// One allocation per purpose, made once at start-up.
+// Memory for a run: one allocation per purpose, made once at start-up.
 //
 // An Arena has two phases. Before commit() it only counts: allocate() returns tensors without memory, so the code that
 // lays out a run also plans it (`gptmoe plan`). commit() allocates the memory, zeroed, on the host or a device, and

@@ -66,15 +66,15 @@ class ParamTable {
   int64_t parameter_count() const { return parameter_count_; }  // without padding
   const std::vector<ParamRow>& rows() const { return rows_; }
 
-  // A parameter as layers use it, and where they add to its gradient.
+  // value(): the parameter as layers read it. grad(): the tensor to which layers add its gradient.
   Tensor value(ParamId id) const;
   Tensor grad(ParamId id) const;
   // A row as checkpoints store it: a view of the master if the master holds the whole row, else of the values.
   Tensor row_value(const ParamRow& row) const;
   // All tensors that store the row or a part of it. The first holds all elements; the last is the most precise.
   std::vector<RowPart> row_parts(const ParamRow& row) const;
-  Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }  // without windows
-  // The row's gradient, or with windows the parts of it that this rank holds.
+  Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }  // only without windows
+  // The row's gradient. With windows, only the parts of it that this rank holds.
   std::vector<Tensor> held_row_grads(const ParamRow& row) const;
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
@@ -99,9 +99,9 @@ class ParamTable {
   const Tensor& grads() const { return grads_; }  // the sums over micro-batches, as bind() describes them
   // The gradients of a segment, in the memory where layers add to them.
   Tensor segment_grads(int bucket, const Segment& segment) const;
-  // The sums of a piece of bind()'s `held`.
+  // The summed gradients of one piece of the partition `held` that bind() received.
   Tensor held_grads(const Partition::Piece& piece) const;
-  // The pieces of bind()'s `held` in a segment.
+  // The pieces of that partition that are in a segment.
   std::vector<Partition::Piece> held_in(const Segment& segment) const {
     return held_.within(segment.offset, segment.count);
   }
@@ -115,7 +115,8 @@ class ParamTable {
     int bucket;
   };
   const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
-  // Elements [offset, ...) of the master, as a tensor; absent if the master does not hold them in one piece.
+  // The part of the master that begins at the table's element `offset`, as a tensor of these sizes; absent if the
+  // master does not hold all of it in one piece.
   Tensor master_view(int64_t offset, const std::vector<int64_t>& sizes) const;
   void end_segment();
 

@@ -11,7 +11,7 @@ class Partition {
  public:
   struct Piece {
     int64_t offset, count;  // elements of the table's storage
-    int64_t at;             // offset of the piece in the tensor's own storage
+    int64_t at;             // offset of the piece in the other tensor
     bool replicated;        // whether every rank holds the piece
   };
 
@@ -28,7 +28,7 @@ class Partition {
     return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
   }
 
-  // The elements that `other` has too. Their pieces are contiguous in the new partition's own storage.
+  // The elements that are in both partitions. In the new partition, the pieces follow one another without gaps.
   Partition common_with(const Partition& other) const {
     Partition common;
     for (const Piece& piece : pieces_)

@@ -23,7 +23,7 @@ struct Pass {
   // This micro-batch's share of the step, 1 / (micro-batches per rank * ranks). It scales losses that are means over
   // micro-batches.
   double share = 1.0;
-  // Set in the passes that reduce gradients and gather weights; null in the others, and with one rank.
+  // Set in the passes that reduce gradients or gather weights. Null in all other passes, and always with one rank.
   DataParallel* reducer = nullptr;   // the backward pass gives it every bucket
   DataParallel* gatherer = nullptr;  // the forward pass waits for it to gather each bucket's weights
   MoeObserver* observer = nullptr;   // for measurements, see model/moe_observer.h

@@ -1,6 +1,7 @@
 #pragma once
 // The tensors of the routers' state, such as default vectors, their pending sums, and balancing biases. Training
-// changes this state without gradients. The table is to routers what ParamTable is to layers.
+// changes this state without gradients. Routers declare their rows here, just as layers declare parameters in
+// ParamTable.
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class StateTable {
  public:
   // Declares a row, a tensor with one or two dimensions. Call it before allocate().
   StateId add(std::string name, DType dtype, std::vector<int64_t> sizes, bool persistent = true);
-  // The row that was added under that name; for state that layers share.
+  // The row with this name, for state that layers share. There must be one.
   StateId find(const std::string& name) const;
   bool contains(const std::string& name) const;
   // Allocates every row from the arena. After the arena's commit(), the rows are zero, and allocate() may be called

@@ -30,7 +30,8 @@ void DataParallel::allocate(Arena& arena, const ParamTable& params) {
 }
 
 // In the order of the backward pass, windows 0 and 1 alternate. Window 0 has the head, which is the last bucket, and
-// the embedding, which is the first and about as large. A tied head adds to the embedding's gradients all the time.
+// the embedding, which is the first and about as large. A tied head's gradients are in the embedding's bucket, so that
+// bucket is in use during the whole backward pass and has window 2 for itself.
 int DataParallel::window_of(const ParamTable& params, int bucket) const {
   if (bucket == 0) return options_.head_in_first_bucket ? 2 : 0;
   return (static_cast<int>(params.buckets().size()) - 1 - bucket) % 2;

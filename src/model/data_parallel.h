@@ -3,9 +3,10 @@
 // the gradients of earlier layers. With a sharded optimizer (ZeRO stages 1 and 2, Rajbhandari et al. 2020), a bucket's
 // weights are gathered from the ranks that updated them; that happens while the forward pass computes earlier layers.
 //
-// With sharded gradients too (ZeRO stage 2), a rank holds the sums of its part only. A bucket's gradients are whole in
-// one of a few windows while the backward pass computes them, and each micro-batch adds their sums over ranks to the
-// rank's part. Neighbouring layers have different windows, so that one is reduced while the next is computed.
+// If gradients are sharded too (ZeRO stage 2), a rank keeps only its part of the gradients. While the backward pass
+// computes a bucket's gradients, they are held whole in one of a few windows. In each micro-batch, their sums over
+// ranks are added to the parts that the ranks keep. Neighbouring layers have different windows, so one layer's
+// gradients can be reduced while the next layer's are computed.
 #include <array>
 #include <deque>
 #include <optional>
@@ -19,7 +20,7 @@ namespace gptmoe {
 struct DataParallelOptions {
   bool shard_optimizer = false;
   bool shard_gradients = false;       // requires shard_optimizer
-  bool head_in_first_bucket = false;  // so that the backward pass writes to the first bucket from its start (tied head)
+  bool head_in_first_bucket = false;  // with a tied head: the backward pass writes to the first bucket from its start
   bool reduce_in_bf16 = false;        // gradients are sent and summed in bf16, except those of stat rows
 };
 
@@ -37,10 +38,11 @@ class DataParallel {
   // after commit().
   void allocate(Arena& arena, const ParamTable& params);
 
-  // With windows: makes those ready that the backward pass writes to first. Call it before the backward.
+  // With windows: makes the windows ready that the backward pass writes to first. Call it before the backward pass.
   void begin_backward(const Pass& pass, const ParamTable& params);
-  // Starts to sum one bucket's gradients over all ranks. They must be complete on this rank. With a sharded optimizer,
-  // only this rank's part of the sums will be valid. With windows, makes the window of the bucket before it ready.
+  // Starts to sum one bucket's gradients over all ranks. The gradients must be complete on this rank. With a sharded
+  // optimizer, only this rank's part of the sums will be valid. With windows, also makes the previous bucket's window
+  // ready.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
   // If `whole`, every rank gets all of the sums from now on, for callers that inspect them. No effect on sharded
   // gradients.
@@ -74,7 +76,7 @@ class DataParallel {
   std::vector<Tensor> wires_;
   size_t next_wire_ = 0;
   std::deque<Journey> journeys_;
-  // By window: the bucket that is being reduced in it, if one is, and its last reduction.
+  // For each window: the bucket that is being reduced in it, if there is one, and that bucket's last reduction.
   struct Occupant {
     int bucket;
     Communicator::Ticket last;

@@ -146,7 +146,7 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
   final_norm_->backward(pass, a.final_norm, a.dstream_NC, a.dfinal_NC, a.stream_NC.back());
   gradients_complete(pass, last_bucket());
   for (size_t l = blocks_.size(); l-- > 0;) {
-    // The last block's activations are still there from the forward.
+    // The blocks share memory, which still holds the last block's activations after the forward pass.
     if (a.mode == ActivationMode::train_recompute && l + 1 < blocks_.size())
       blocks_[l].forward(pass.as(PassKind::recompute), a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
     blocks_[l].backward(pass, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);

@@ -11,8 +11,8 @@ namespace gptmoe {
 class Gpt {
  public:
   // `real` and `stat` are the compute and statistics dtypes of Ops. Parameters are laid out so that `ranks` ranks can
-  // share an optimizer. `document_end` is the id of the token after which attention and positions restart; -1: they
-  // never do. Throws UserError if the router's block is wrong.
+  // share an optimizer. `document_end` is the id of the token after which attention and positions restart; -1 means
+  // that they never restart. Throws UserError if the router's block is wrong.
   Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks = 1,
       int64_t document_end = -1);
   Gpt(const Gpt&) = delete;

@@ -53,13 +53,13 @@ struct GptWeights {
 struct RopeTables {
   Tensor cos_XP, sin_XP;  // stat
   int64_t first = 0;      // the position of each sequence's first token; above 0, a cache holds the tokens before it
-  // i32, written by Gpt::forward(): the first token of each token's document, with Gpt::document_end(); else absent.
-  // Attention and positions begin there.
+  // i32, written by Gpt::forward(): the position of the first token of each token's document. Attention and positions
+  // begin there. Absent if Gpt::document_end() is -1.
   Tensor starts_BT = {};
 };
 
-// The keys and values of the earlier tokens of B texts, for up to X positions. With them, a pass over a few new tokens
-// gives the results that a pass over the whole texts would give. See Activations::continue_texts().
+// The keys and values of the earlier tokens of B texts, for up to X positions. A pass over a few new tokens that uses
+// them gives the results that a pass over the whole texts would give. See Activations::continue_texts().
 struct KeyValueCache {
   RopeTables rope;
   std::vector<Tensor>
@@ -76,7 +76,7 @@ struct AttentionSaved {
   Tensor qkv_BTSD;        // as attention read them: normed and rotated
   Tensor lse_BHT;         // stat
   Tensor out_BTHD;
-  Tensor kv_BX2GD;  // of a KeyValueCache, if the pass continues texts; absent otherwise
+  Tensor kv_BX2GD;  // this layer's tensor of a KeyValueCache, if the pass continues texts; absent otherwise
 };
 
 struct MlpSaved {

@@ -21,7 +21,7 @@ class EqualExperts {
     policy_->declare_state(state_, "", DType::f32);
     Ops plan = make_plan_ops(*ops_);
     lay_out();
-    route_and_combine(plan);  // shows how much scratch memory it takes
+    route_and_combine(plan);  // measures the scratch memory that the call needs
     arena_.commit();
     scratch_.commit();
     lay_out();

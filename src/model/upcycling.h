@@ -8,8 +8,8 @@
 namespace gptmoe {
 
 // In an upcycled layer, the router's weights start at this fraction of their usual size. A token's gates then differ by
-// a few millionths only. So their sum is practically the same for every token, but chance still spreads the tokens over
-// the experts.
+// only a few millionths, so their sum is practically the same for every token. The tokens are still spread over the
+// experts at random.
 inline constexpr double kUpcycledRouterScale = 1e-5;
 
 // The factor for the experts' down projections that makes a MoE layer of equal experts start with the output of a

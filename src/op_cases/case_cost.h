@@ -6,8 +6,8 @@ namespace gptmoe {
 
 struct PassCost {
   double flops = 0;  // sum over the ops that the pass calls
-  // As OpCall counts them, but each tensor counts once per pass, and scratch does not count: as if ops passed results
-  // to each other without going through memory.
+  // The bytes that OpCall counts, except that each tensor counts once per pass and scratch does not count. So this is
+  // the traffic of ops that pass results to each other without going through memory.
   double bytes = 0;
 };
 // The share of a case's sorted rows that are live.

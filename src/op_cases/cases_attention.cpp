@@ -115,7 +115,8 @@ double attend_naively(double* out, const double* q, int64_t seen, int64_t d, Row
   return largest + std::log(sum);
 }
 
-// The whole T*T softmax of one query: out and lse of (b, t, h). The query sees the positions from `start` on.
+// Computes out and lse of one query, number `row` of (b, t, h), with a softmax over all keys that the query sees: those
+// from position `start` to its own.
 void attend_in_sequence(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d, int64_t start) {
   using Row = std::function<const double*(int64_t)>;
   const int64_t head = row % h, query = row / h % t, sequence = row / h / t, s = h + 2 * g, of = h + head / (h / g);
@@ -128,7 +129,8 @@ void attend_in_sequence(Values& v, int64_t row, int64_t t, int64_t h, int64_t g,
       attend_naively(&v["out"][row * d], qkv(query, head), query + 1 - start, d, key, value);
 }
 
-// The same with keys and values in a cache of x positions, where the query of (b, t, h) sees first + t + 1 of them.
+// Computes out of one query, number `row` of (b, t, h). The keys and values are in a cache of x positions. The query of
+// token number i sees positions [0, first + i].
 void attend_to_cache(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d, int64_t x, int64_t first) {
   using Row = std::function<const double*(int64_t)>;
   const int64_t head = row % h, query = row / h % t, sequence = row / h / t, of = head / (h / g);
@@ -166,8 +168,8 @@ OpCase document_attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d,
   return attention(b, t, h, g, d, 1, variant, lengths);
 }
 
-// Documents of one token, and shorter and longer than the blocks of every kernel. They end at and next to blocks'
-// edges.
+// Documents of one token, documents shorter than the blocks of every kernel, and longer ones. They end at the edges of
+// blocks and next to them.
 void add_document_cases(OpCases& cases) {
   for (auto [b, t] : {std::array<int64_t, 2>{1, 1}, {3, 13}, {2, 32}, {4, 70}, {2, 300}})
     cases.tests.push_back(document_starts(b, t));
@@ -189,7 +191,7 @@ void add_document_cases(OpCases& cases) {
   add(1, 50, 2, 1, 72, "documents", {9, 30});
   add(1, 70, 2, 1, 256, "documents", {36, 10});
 
-  // The same tokens cut into shorter and shorter documents: the time should fall with the sum of the lengths' squares.
+  // The same tokens, cut into shorter and shorter documents. The time should fall with the sum of the squared lengths.
   for (int64_t length : {1024, 256, 64})
     cases.benchmarks.push_back(
         document_attention(1, 2048, 4, 4, 64, text("documents_of_", length), std::vector<int64_t>{length}));

@@ -70,7 +70,7 @@ OpCase load_balance_by_coefficient(int64_t n, int64_t e) {
   return op;
 }
 
-// The third micro-batch of a step.
+// The op's call in the third micro-batch of a step, when `sums` already holds two micro-batches.
 OpCase mean_fractions(int64_t e) {
   OpCase op("mean_fractions", {e});
   op.input("fractions", {e}, uniform(0, 1), Kind::stat);

@@ -6,8 +6,8 @@
 namespace gptmoe {
 namespace {
 
-// m rows of logits at a time. `spread` sets the size of the logits. With a z-loss, its gradient is checked as that of
-// the mean of lse^2.
+// Holds m rows of logits at a time. `spread` sets the size of the logits. To check the gradient of a z-loss, the case
+// has a second output, the mean of lse^2.
 OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 1, std::string_view variant = "",
                     double z_loss = 0, double cap = 0) {
   const double loss_scale = 0.37;

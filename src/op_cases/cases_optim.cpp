@@ -70,8 +70,8 @@ OpCase cast(int64_t n, Kind to, Kind from) {
   return op;
 }
 
-// x lies between two neighbours, which are `spacing` apart; the draw decides. The result of a bf16 number is that
-// number.
+// x is between two neighbouring bf16 numbers, which are `spacing` apart, and the draw decides which one is the result.
+// If x is a bf16 number, the result is x.
 OpCase round_randomly(int64_t n, int64_t first, int64_t stream) {
   constexpr uint32_t kStep = 41;
   OpCase op("round_randomly", {n}, text("stream", stream));

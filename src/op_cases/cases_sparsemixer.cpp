@@ -21,8 +21,8 @@ std::array<uint32_t, 4> words(int64_t token, int64_t round) {
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As in GRIN: a round masks the experts already chosen, and those whose score is too far below the largest one, in
-// relative terms.
+// Follows GRIN: each round masks the experts that earlier rounds chose. It also masks an expert if its score is too far
+// below the largest score, relative to max(|score|, largest score).
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {
@@ -59,7 +59,8 @@ std::string variant(const Shape& shape, bool sampled) {
   return text(sampled ? "sampled" : "largest", "_within_", static_cast<int>(100 * shape.threshold));
 }
 
-// If the experts with the largest logits are chosen, the estimate is the gradient.
+// The op without a sampler: it chooses the experts with the largest logits. Then the backward's estimate is the exact
+// gradient, so finite differences can check it.
 OpCase largest(const Shape& shape) {
   const auto [n, k, e, threshold] = shape;
   OpCase op("sparsemixer", {n, k, e}, variant(shape, false));
@@ -92,8 +93,9 @@ OpCase sampled(const Shape& shape) {
   return op;
 }
 
-// The estimate if other experts are chosen. In each round, GRIN adds to the scores' gradient:
-// gradient * p_chosen at the chosen expert, minus gradient * p_chosen * p everywhere, whatever the gate's factor.
+// The backward's estimate for arbitrary choices, which is not a gradient. With g the gradient of the round's gate and
+// p_c the chosen expert's share, GRIN adds g p_c ([i = c] - p_i) to the gradient of score i in each round. The factor
+// of the gate (1 or 1/3) does not enter.
 OpCase estimate(int64_t n, int64_t k, int64_t e) {
   OpCase op("sparsemixer_estimate", {n, k, e});
   op.input("dgates", {n, k}, normal(), Kind::stat);

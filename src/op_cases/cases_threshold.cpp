@@ -10,7 +10,7 @@ namespace {
 
 OpCase threshold_router(int64_t n, int64_t e) {
   OpCase op("threshold_router", {n, e});
-  // Whole numbers, so that some logits equal their threshold: those are not chosen.
+  // Whole numbers, so that some logits equal their threshold. The op does not choose those.
   const Fill whole = [](const Rng& rng, int64_t i) { return static_cast<double>(rng.below(i, 5)) - 2; };
   op.input("logits", {n, e}, whole, Kind::stat);
   op.input("thresholds", {e}, whole, Kind::stat);
@@ -44,7 +44,7 @@ OpCase logit_counts(int64_t n, int64_t e, int64_t w) {
   return op;
 }
 
-// The cutoff by definition: the wanted number of counted logits is above it.
+// The reference uses the definition of the cutoff: the wanted number of counted logits is above it.
 OpCase count_cutoffs(int64_t e, int64_t w, double share) {
   OpCase op("count_cutoffs", {e, w}, share == 1 ? "all" : "");
   // Most bins are empty; the first of each row is not.

@@ -1,6 +1,6 @@
 #pragma once
-// One OpCase describes one op at one shape: its tensors, how to call it and a naive reference. From it the tests check
-// gradients, parity, determinism and memory discipline, and `gptmoe bench ops` times the op.
+// One OpCase describes one op at one shape: its tensors, how to call it and a naive reference. The tests use it to
+// check gradients, agreement of backends, determinism and memory accesses, and `gptmoe bench ops` times the op.
 //
 //   OpCase op("square", {n});
 //   op.variable("x", {n}, normal(), Write::add);   // the backward adds to dx
@@ -47,11 +47,11 @@ struct TensorSpec {
   Kind kind;
   std::vector<int64_t> sizes;
   Fill fill;               // values before the passes; absent: garbage, which must be overwritten
-  std::string starts_as;   // or: a tensor whose values this one gets just before the pass that writes it
+  std::string starts_as;   // if not empty: the tensor that is copied to this one just before the pass that writes it
   bool exact = false;      // backends must agree to the last bit
   bool any_width = false;  // no other tensor fixes its number of columns
   bool any_type = false;   // the op takes it in any element type
-  int64_t live = -1;       // the passes may not access elements from here on; -1: no limit
+  int64_t live = -1;       // the passes may not access elements with this or a higher number; -1: no limit
 
   int64_t count() const;
   int64_t live_count() const { return live < 0 ? count() : live; }

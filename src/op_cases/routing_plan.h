@@ -10,7 +10,7 @@ enum class Spread {
   random,        // distinct experts per token, drawn at random
   empty_expert,  // random, but no token chooses expert 1 (needs E > K)
   same_experts,  // every token chooses experts 0 .. K-1; if K = 1, all tokens are on one expert
-  dead_slots,    // K = E; slot k is expert k's or, more often, dead; expert 1 and the first token have no live slot
+  dead_slots,    // K = E; slot k has expert k or, more often, is dead; expert 1 and the first token have no live slot
   all_dead,      // no slot has an expert
   tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, 385 in total
 };

@@ -11,15 +11,16 @@ struct Gpu {
   const char* title;  // as the GPU calls itself, without "NVIDIA"
   int multiprocessors;
   int64_t memory_bytes;  // that a program can use
-  // FLOP/s of dense products in bf16: on the data sheet, and of the vendor's library with large matrices. mma_share is
-  // the rate of mma.sync, the instruction of our own products, relative to the rate of the library's instructions.
+  // FLOP/s of dense products in bf16: peak_flops is that of the data sheet, and product_flops is what the vendor's
+  // library reaches with large matrices. mma_share is the rate of mma.sync, the instruction of our own products,
+  // relative to the rate of the library's instructions.
   double peak_flops, product_flops, mma_share;
-  // FLOP/s in f32 on ordinary cores: on the data sheet, and of large matrix products.
+  // FLOP/s in f32 on ordinary cores: that of the data sheet, and that of large matrix products.
   double vector_flops, vector_product_flops;
   double peak_bytes, copy_bytes;  // bytes/s of memory, read and written: on the data sheet, and of a large copy
   double trip;                    // latency of a load from memory, in seconds
   double launch_gap;              // seconds between two kernels of a CUDA graph
-  // Bytes/s that a rank sends in a large ring collective over NVLink, and that its network card sends.
+  // Bytes/s that a rank sends in a large ring collective: over NVLink, and through its network card.
   double link_bytes, network_bytes;
 };
 

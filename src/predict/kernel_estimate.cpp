@@ -8,9 +8,10 @@
 namespace gptmoe {
 namespace {
 
-constexpr double kRowsPerBlock = 4;  // at least, in backward passes that sum over rows
+constexpr double kRowsPerBlock = 4;  // the minimum in backward passes that sum over rows
 
-// A backward pass over rows of `width` that also sums them to `sums` gradients of parameters.
+// A backward pass over rows of `width` elements. It also computes the gradients of `sums` parameters of that width,
+// which are sums over the rows.
 void rows_backward(KernelList& list, const char* name, double width, int sums) {
   const double rows = list.partial_rows(list.size('N'), kRowsPerBlock);
   list.stream(name, list.bytes() + sizeof(float) * sums * width * rows);

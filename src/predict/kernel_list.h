@@ -1,5 +1,6 @@
 #pragma once
-// Collects the kernels of one call. Each function adds one kernel, by what limits it.
+// Collects the kernels of one call. Each function that returns nothing adds one kernel. Most of them are named after
+// what limits the kernel.
 #include <algorithm>
 #include <cmath>
 
@@ -17,7 +18,8 @@ class KernelList {
   // Reads and writes `bytes` in order. The default is what the call must move.
   void stream(std::string name) { stream(std::move(name), bytes()); }
   void stream(std::string name, double bytes, int64_t launches = 1);
-  // The same, but reads and writes one element at a time, as kernels do if rows do not divide into packs of 16 bytes.
+  // Reads and writes `bytes` in order, but one element at a time. Kernels do so if rows do not divide into packs of 16
+  // bytes.
   void stream_elements(std::string name, double bytes);
   void gather(std::string name) { gather(std::move(name), bytes()); }
   void gather(std::string name, double bytes);
@@ -25,7 +27,8 @@ class KernelList {
   void vector(std::string name, double flops, double bytes);
   // Few blocks that load `trips` times one after another.
   void chain(std::string name, double trips, double bytes = 0);
-  // Adds `rows` rows of partial sums to `width` results (kernels/cuda/sums.cu), or all of them to one number.
+  // column_sums() adds `rows` rows of partial sums to `width` results, and finish_sum() adds partial sums to one number
+  // (kernels/cuda/sums.cu).
   void column_sums(double width, double rows);
   void finish_sum() { chain("finish_sum", 3); }
   void library_product(std::string name, const ProductSize& size, double bytes, int64_t launches = 1);
@@ -46,7 +49,7 @@ class KernelList {
   double size(char letter) const { return static_cast<double>(call_.size(letter)); }
   // Bytes of a tensor, read or written once.
   double bytes_of(std::string_view name) const { return static_cast<double>(call_.tensor(name).bytes()); }
-  // Rows of partial sums if each block takes at least `each` of `items` (CudaKernels::partials()).
+  // The number of rows of partial sums if each block takes at least `each` of `items` (CudaKernels::partials()).
   double partial_rows(double items, double each) const {
     return std::max(1.0, std::min(items / each, 4.0 * gpu_.multiprocessors));
   }

@@ -10,8 +10,8 @@
 namespace gptmoe {
 namespace {
 
-// NCCL's own constants for choosing an algorithm and a protocol (src/graph/tuning.cc of NCCL 2.2x): the protocols "LL",
-// "LL128" and "Simple".
+// The constants from which NCCL itself chooses an algorithm and a protocol (src/graph/tuning.cc of NCCL 2.2x). Each
+// algorithm has three rows, for the protocols "LL", "LL128" and "Simple" in this order.
 struct Choice {
   const char* algorithm;
   bool low_latency;    // LL: its rate is limited, and over several machines its hops take longer
@@ -28,7 +28,7 @@ constexpr std::array<Choice, 6> kChoices = {{{"ring", true, 0.5, 6.6e-6, 0.6e-6,
                                              {"tree", false, 0.92, 8.4e-6, 4e-6, 14e-6}}};
 constexpr double kLowLatencyHopWithNetwork = 1.8;
 
-// The most bytes/s of LL on GPUs like the H100, by the number of machines.
+// The highest rate of the protocol LL on GPUs like the H100, in bytes/s. It depends on the number of machines.
 double low_latency_limit(int machines) { return machines == 1 ? 141e9 : machines == 2 ? 45e9 : 20e9; }
 
 double sent_bytes(Collective collective, int64_t bytes, int ranks) {

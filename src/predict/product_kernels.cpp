@@ -41,7 +41,7 @@ void lm_head(KernelList& list) {
 void router_linear(KernelList& list) {
   const double N = list.size('N'), C = list.size('C'), E = list.size('E');
   if (list.call().op() == OpId::router_linear_forward) return list.gather("forward");
-  constexpr double kMostExperts = 64;  // at a time
+  constexpr double kMostExperts = 64;  // the most that a kernel handles at a time
   const double passes = std::ceil(E / kMostExperts), dx = list.bytes_of("dx");
   const bool adds = list.call().value("write") == 1;
   for (int pass = 0; pass < static_cast<int>(passes); ++pass)

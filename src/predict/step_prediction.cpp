@@ -28,7 +28,7 @@ class OpClock final : public OpObserver {
   double now_ = 0, times_ = 0;
 };
 
-// Keeps the clock of the collectives beside that of the ops.
+// Keeps a clock for the collectives in addition to the clock of the ops.
 class ScheduledCommunicator final : public Communicator {
  public:
   ScheduledCommunicator(const OpClock& ops, const Network& network, CollectiveTotals& totals, double times)

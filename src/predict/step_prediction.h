@@ -45,7 +45,7 @@ using CollectiveTotals = std::map<std::pair<Traffic, Collective>, CollectiveTota
 
 struct StepPrediction {
   std::array<double, kParts> compute{};  // seconds, by Part
-  TrafficCosts communication;            // `seconds`: the time that the ops wait for it
+  TrafficCosts communication;            // its `seconds` are the time that the ops wait for collectives
   CollectiveTotals collectives;
   double slowed = 0;          // seconds that the ops lose while collectives run beside them
   int64_t micro_batches = 0;  // of this rank

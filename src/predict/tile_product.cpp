@@ -12,7 +12,7 @@ namespace {
 struct Tile {
   int rows, columns;
   int per_multiprocessor;
-  double share;        // of the rate, in the main loop
+  double share;        // the share of the rate that the main loop reaches
   double extra_depth;  // as in expert_product_seconds()
 };
 
@@ -33,7 +33,7 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
                                            {256, 128, 1, kLibraryMainLoop, 128},
                                            {128, 128, 1, 0.8, 128},
                                            {64, 128, 2, 0.65, 128}}};
-  constexpr double kLeastDepth = 1024;  // of a part, if the depth is cut
+  constexpr double kLeastDepth = 1024;  // the minimum depth of a part, if the depth is cut
   const double rate = (bf16 && !size.packed ? kUnpackedShare : 1) * product_rate(gpu, bf16);
   double best = 1e30;
   for (const Tile& tile : kTiles)

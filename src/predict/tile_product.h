@@ -12,8 +12,8 @@ struct ProductSize {
   bool packed = true;           // the rows of all operands in memory are multiples of cuda::kVector elements
 };
 
-// The seconds of a product of cuBLASLt. It chooses the best of its tiles and, if the tiles are too few for the GPU,
-// cuts the depth into parts, whose partial sums pass through its workspace. In bf16, it has only slow kernels for
+// The seconds of a product of cuBLASLt. cuBLASLt chooses the best size of tiles. If the tiles are too few for the GPU,
+// it cuts the depth into parts, whose partial sums pass through its workspace. In bf16, it has only slow kernels for
 // operands that are not packed.
 double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf16);
 

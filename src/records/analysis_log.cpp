@@ -8,7 +8,7 @@ namespace {
 
 constexpr const char* kRemedy = "run gptmoe analyze again or remove the file";
 
-// Checks the length of all lists by layer and, inside them, by expert.
+// Whether all lists by layer and, inside them, by expert have the right lengths.
 bool consistent(const AnalysisLog& log) {
   const size_t layers = log.layers.size(), experts = static_cast<size_t>(log.experts);
   const auto by_layer = [&](const AnalysisLog::Values& values) { return values.size() == layers; };
@@ -51,7 +51,7 @@ const AnalysisLog::Similarity* AnalysisLog::find(const std::string& method, cons
 }
 
 AnalysisLog read_analysis(const std::filesystem::path& file) {
-  const std::string content = read_text_file(file);  // what cannot be read must not be removed
+  const std::string content = read_text_file(file);  // no advice to remove a file that cannot be read: it may be intact
   const auto json =
       with_remedy(kRemedy, [&] { return parse_sealed_json<nlohmann::ordered_json>(content, file.string()); });
   return parse_analysis(json, file);

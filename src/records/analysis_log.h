@@ -31,7 +31,7 @@ struct AnalysisLog {
   using Table = std::vector<Values>;   // [layer][expert]
   using Tables = std::vector<Table>;   // [layer][expert][expert]
 
-  // One method at one K.
+  // The router gradients of one method with one K, compared with the dense router's.
   struct Similarity {
     std::string method, scope;
     int64_t experts_per_token = 0;
@@ -82,7 +82,7 @@ template <typename Visitor, Is<CollapsePoint> Record>
 void visit_fields(Visitor& visitor, Record& point) {
   visitor.field("step", point.step, "Step of the evaluation.");
   visitor.field("tokens", point.tokens, "Training tokens seen.");
-  visitor.field("dead_experts", point.dead_experts, "Dead experts of each layer.");
+  visitor.field("dead_experts", point.dead_experts, "Number of dead experts in each layer.");
   visitor.field("load_max", point.load_max, "Load of each layer's busiest expert, divided by the fair share.");
   visitor.field("load_min", point.load_min, "Load of each layer's idlest expert, divided by the fair share.");
   visitor.field("entropy_share", point.entropy_share, "Router entropy of each layer, divided by ln E.");
@@ -99,9 +99,9 @@ void visit_fields(Visitor& visitor, Record& similarity) {
   visitor.field("method", similarity.method, "`topk` or `default`.");
   visitor.field("scope", similarity.scope, "`router` or `model`.");
   visitor.field("experts_per_token", similarity.experts_per_token, "K of the method.");
-  visitor.field("cosine", similarity.cosine, "Cosine of each layer's router gradient with the dense one.");
+  visitor.field("cosine", similarity.cosine, "Cosine between each layer's router gradient and the dense router's.");
   visitor.field("norm_ratio", similarity.norm_ratio,
-                "Norm of each layer's router gradient, divided by the dense one's.");
+                "Norm of each layer's router gradient, divided by the norm of the dense router's.");
 }
 
 template <typename Visitor, Is<AnalysisLog> Record>
@@ -121,8 +121,8 @@ void visit_fields(Visitor& visitor, Record& log) {
   visitor.field("router_entropy", log.router_entropy, "Mean router entropy of each layer in nats.");
   visitor.field("expert_load", log.expert_load, "Share of each layer's assignments that each expert received.");
   visitor.nullable("coactivation", log.coactivation,
-                   "[layer][i][j]: share of expert i's tokens that expert j also served; null with one expert per "
-                   "token.");
+                   "[layer][i][j]: share of expert i's tokens that are also routed to expert j; null with one expert "
+                   "per token.");
   visitor.group("domains", !log.domains.empty(), "Routing by domain; null without --domain.", [&log](auto& domains) {
     domains.field("names", log.domains, "Names of the domains.");
     domains.field("data", log.domain_data, "Globs of the domains' shards.");
@@ -134,7 +134,8 @@ void visit_fields(Visitor& visitor, Record& log) {
   });
   visitor.group("default_vectors", !log.default_source.empty(), "The default vectors; null if there are none.",
                 [&log](auto& vectors) {
-                  vectors.field("source", log.default_source, "`checkpoint`, or `estimated` for another router's run.");
+                  vectors.field("source", log.default_source,
+                                "`checkpoint`, or `estimated` if the run's router has no default vectors.");
                   vectors.field("norm", log.default_norm, "[layer][expert] norm of the vector.");
                   vectors.field("mean_cosine", log.mean_cosine, "Mean cosine between the vectors of each layer.");
                   vectors.field("cosine", log.cosine, "[layer][i][j] cosine between the vectors of experts i and j.");
@@ -152,7 +153,7 @@ void visit_fields(Visitor& visitor, Record& log) {
         });
       });
   visitor.field("gradient_similarity", log.similarities, "Router gradients compared with the dense router's.");
-  visitor.field("collapse", log.collapse, "Whether routers collapsed onto few experts in training.");
+  visitor.field("collapse", log.collapse, "Whether the routers collapsed onto few experts during training.");
 }
 
 }  // namespace gptmoe

@@ -20,8 +20,8 @@ using MetricsRow = std::variant<TrainRow, EvalRow, TasksRow, DivergedRow, Thinne
 // A line of metrics.jsonl.
 class MetricsLine {
  public:
-  // Throws UserError "PLACE: WHY; repair or remove the line" if its seal is broken, or if it is not an object with
-  // "event" and "step". `place` is FILE:LINE. Keeps a reference to `line`.
+  // Throws UserError "PLACE: WHY; repair or remove the line" if the line's seal is broken, or if the line is not an
+  // object with "event" and "step". `place` is FILE:LINE. Keeps a reference to `line`.
   MetricsLine(std::string_view line, std::string place);
 
   const std::string& place() const { return place_; }
@@ -29,7 +29,8 @@ class MetricsLine {
   const std::string& event() const { return event_; }
   int64_t step() const { return step_; }
   std::optional<double> time() const { return time_; }
-  // The whole row. Throws UserError, as above, if the event is unknown, or a field is missing or of the wrong kind.
+  // The whole row. Throws UserError, in the form above, if the event is unknown, or a field is missing or has the wrong
+  // type.
   MetricsRow row() const;
 
  private:
@@ -41,8 +42,9 @@ class MetricsLine {
   std::optional<double> time_;
 };
 
-// Calls visit(line) for each line of `content` that ends with a newline, which `line` includes. A last line without one
-// is not complete: it is being written, or a crash cut it short. Returns the bytes of the complete lines.
+// Calls visit(line) for each line of `content` that ends with a newline; `line` includes the newline. A last line
+// without a newline is not complete: it is being written, or a crash cut it short. Returns the bytes of the complete
+// lines.
 template <typename Visit>
 size_t for_each_complete_line(std::string_view content, Visit&& visit) {
   size_t begin = 0;

@@ -82,7 +82,7 @@ struct DivergedRow {
   std::optional<double> time;
 };
 
-// First row of a file that tools/thin_runs.sh has removed train rows from.
+// First row of a file from which tools/thin_runs.sh has removed train rows.
 struct ThinnedRow {
   static constexpr const char* kEvent = "thinned";
   int64_t step = 0;
@@ -94,7 +94,7 @@ inline constexpr const char* kTimeSentence = "When the row was written, in secon
 
 template <typename Visitor, Is<TrafficRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
-  visitor.field("bytes", row.bytes, "Bytes that this rank sent.");
+  visitor.field("bytes", row.bytes, "Bytes that rank 0 sent.");
   visitor.maybe("seconds", row.seconds, "Seconds that training waited for this traffic; absent if unknown.");
 }
 
@@ -107,31 +107,35 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("grad_norm", row.grad_norm, "Global norm of the gradients before clipping.");
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
   visitor.maybe("mfu", row.mfu,
-                "Model FLOP/s divided by the device's peak; on a CPU, by its measured matmul throughput.");
+                "Model FLOP/s divided by the FLOP/s of large matrix products, which the run measures when it starts.");
   visitor.maybe("output_z_loss", row.output_z_loss,
-                "Mean of the squared log-sum-exp of the logits, without its coefficient; absent if "
+                "Mean of the squared log-sum-exp of the logits, without the coefficient; absent if "
                 "model.output_z_loss_coef is 0.");
   visitor.maybe("load_balance_loss", row.load_balance_loss,
                 "Mean load-balancing loss of the MoE layers; 1 is balanced.");
-  visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same for each MoE layer.");
+  visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer,
+                "Load-balancing loss of each MoE layer; 1 is balanced.");
   visitor.maybe("expert_load_max", row.expert_load_max,
                 "Largest share of a layer's assignments that one expert received.");
   visitor.maybe("expert_load_min", row.expert_load_min,
                 "Smallest share of a layer's assignments that one expert received.");
   visitor.maybe("expert_load_max_by_layer", row.expert_load_max_by_layer,
                 "Share of the assignments of each MoE layer that its busiest expert received.");
-  visitor.maybe("expert_load_min_by_layer", row.expert_load_min_by_layer, "The same for its idlest expert.");
+  visitor.maybe("expert_load_min_by_layer", row.expert_load_min_by_layer,
+                "Share of the assignments of each MoE layer that its idlest expert received.");
   visitor.maybe("default_norm_mean", row.default_norm_mean,
                 "Mean norm of the default vectors of all layers after the step; absent without default vectors.");
-  visitor.maybe("default_norm_max", row.default_norm_max, "Largest norm among them.");
+  visitor.maybe("default_norm_max", row.default_norm_max,
+                "Largest norm of the default vectors of all layers after the step; absent without default vectors.");
   visitor.maybe("memory_bytes", row.memory_bytes,
                 "Memory of rank 0: what its process holds on a CPU, what it has allocated on a GPU.");
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.maybe(
       "source_share", row.source_share,
-      "Share of the tokens that came from each source of a mixture, by its name; removed sources do not count.");
+      "Share of the tokens that came from each source of a mixture, by the source's name; removed sources do not "
+      "count.");
   visitor.maybe("skipped_steps", row.skipped_steps,
-                "Steps of the run that train.skip_spikes has skipped so far; absent without it.");
+                "Steps that the run has skipped so far; absent without train.skip_spikes.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
@@ -143,7 +147,8 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("val_loss", row.val_loss, "Mean cross-entropy of the validation tokens in nats per token.");
   visitor.derived("val_perplexity", std::exp(row.val_loss), "exp(val_loss).");
   visitor.maybe("val_loss_by_set", row.val_loss_by_set,
-                "Mean cross-entropy of each validation set, by its name; val_loss is over the tokens of all.");
+                "Mean cross-entropy of each validation set, by its name; val_loss is the mean over the tokens of all "
+                "sets.");
   visitor.maybe("val_loss_ema", row.val_loss_ema,
                 "val_loss of the weights' moving average; absent without train.weight_ema.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
@@ -153,8 +158,8 @@ void visit_fields(Visitor& visitor, Row& row) {
                 "Load-balancing loss of each MoE layer; 1 is balanced.");
   visitor.maybe(
       "fill_share", row.fill_share,
-      "For each MoE layer: norm of the vectors that stand in for unchosen experts, divided by the norm of the "
-      "layer's output; absent if the router has no such vectors.");
+      "For each MoE layer: norm of the vectors that replace the outputs of unchosen experts, divided by the norm of "
+      "the layer's output; absent if the router has no such vectors.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
 
@@ -162,11 +167,11 @@ template <typename Visitor, Is<TaskScoreRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("examples", row.examples, "Examples scored.");
   visitor.field("acc", row.acc, "Accuracy: the share of examples whose likeliest candidate is the right one.");
-  visitor.field("acc_stderr", row.acc_stderr, "Its standard error; null for a single example.");
-  visitor.maybe("acc_norm", row.acc_norm, "Accuracy by likelihood per character, of a multiple choice.");
-  visitor.maybe("acc_token", row.acc_token, "Accuracy by likelihood per token, of a multiple choice.");
-  visitor.maybe("perplexity", row.perplexity, "Perplexity of the continuations of a completion.");
-  visitor.maybe("chance", row.chance, "Accuracy of guessing; absent for a completion.");
+  visitor.field("acc_stderr", row.acc_stderr, "Standard error of acc; null for a single example.");
+  visitor.maybe("acc_norm", row.acc_norm, "Accuracy by likelihood per character; only for multiple choice.");
+  visitor.maybe("acc_token", row.acc_token, "Accuracy by likelihood per token; only for multiple choice.");
+  visitor.maybe("perplexity", row.perplexity, "Perplexity of the continuations; only for completion.");
+  visitor.maybe("chance", row.chance, "Accuracy of guessing; absent for completion.");
 }
 
 template <typename Visitor, Is<TasksRow> Row>
@@ -181,8 +186,8 @@ void visit_fields(Visitor& visitor, Row& row) {
 template <typename Visitor, Is<DivergedRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("step", row.step, "The step whose numbers were not finite.");
-  visitor.field("tokens", row.tokens, "Training tokens seen before it.");
-  visitor.field("seconds", row.seconds, "Time spent training before it.");
+  visitor.field("tokens", row.tokens, "Training tokens seen before that step.");
+  visitor.field("seconds", row.seconds, "Time spent training before that step.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
 

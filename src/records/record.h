@@ -17,7 +17,7 @@
 
 namespace gptmoe {
 
-// A record as visit_fields() takes it.
+// T is Record, or const Record.
 template <typename T, typename Record>
 concept Is = std::same_as<std::remove_const_t<T>, Record>;
 

@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr std::string_view kKey = "\"previous\":", kSeal = ",\"checksum\":\"";  // these two end the line
+constexpr std::string_view kKey = "\"previous\":", kSeal = ",\"checksum\":\"";  // the last two keys of a line
 constexpr std::string_view kThinned = "{\"event\":\"thinned\"";
 
 }  // namespace

@@ -1,8 +1,8 @@
 #pragma once
-// The chain of the rows in metrics.jsonl: each row's "previous" is the checksum of the row before it, and the row's own
-// checksum covers it. So rows that were removed, repeated or moved are noticed, and so is the loss of the last ones, if
-// a checkpoint recorded the checksum of the last row that it covers. Rows of older versions have no "previous"; rows
-// that a newer version appends to them are chained.
+// The chain of the rows in metrics.jsonl: each row's "previous" is the checksum of the preceding row, and the row's own
+// checksum covers "previous" too. So rows that were removed, repeated or moved are detected. Lost rows at the end are
+// detected if a checkpoint recorded the checksum of the last row that it covers. Rows of older versions have no
+// "previous"; rows that a newer version appends to them are chained.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -27,9 +27,9 @@ struct SavedRow {
   std::string checksum;
 };
 
-// What is wrong with the rows as a whole, in at most one line: the first row that does not follow the row before it or,
-// if all follow, `saved` if that row is missing. `content` was read from `file`. A file that tools/thin_runs.sh made
-// has no chain.
+// What is wrong with the rows as a whole, in at most one line: the first row that does not follow the preceding one, or
+// else `saved`, if that row is missing. `content` was read from `file`. A file that tools/thin_runs.sh made has no
+// chain.
 std::vector<std::string> chain_problems(std::string_view content, const std::filesystem::path& file,
                                         const std::optional<SavedRow>& saved);
 

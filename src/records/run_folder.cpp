@@ -12,12 +12,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The run, if the path reads RUN/checkpoints/NAME and leads to the checkpoint; else empty.
+// RUN, if the path is RUN/checkpoints/NAME and leads to the checkpoint; else empty.
 fs::path run_in(const fs::path& path, const fs::path& checkpoint) {
   fs::path plain = path.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   const fs::path folder = plain.parent_path();
-  std::error_code error;  // a path that leads nowhere is not the checkpoint's
+  std::error_code error;  // ignored: a path that leads nowhere is not the checkpoint's
   if (folder.filename() != kCheckpointsFolder || !fs::equivalent(plain, checkpoint, error)) return {};
   return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
 }
@@ -25,7 +25,7 @@ fs::path run_in(const fs::path& path, const fs::path& checkpoint) {
 }  // namespace
 
 bool holds_run(const fs::path& folder) {
-  if (!anything_at(folder)) return false;  // throws if it is a link to nothing, as to a disk that is not mounted
+  if (!anything_at(folder)) return false;  // throws if it is a broken link, for example to an unmounted disk
   if (!anything_at(folder / kRunConfigFile) || anything_at(folder / kCheckpointStateFile)) return false;
   if (anything_at(folder / kMetricsFile) || anything_at(folder / kHistoryFile)) return true;
   try {
@@ -45,8 +45,8 @@ bool is_checkpoint(const fs::path& folder) {
 }
 
 std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
-  std::error_code error;  // without a canonical form, the path is empty and no run's
-  // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.
+  std::error_code error;  // ignored: without a canonical form, the path is empty
+  // Tries the path as given first, since RUN/checkpoints may be a link to a different disk.
   for (const fs::path& path : {checkpoint, fs::canonical(checkpoint, error)})
     if (const fs::path run = run_in(path, checkpoint); !run.empty() && holds_run(run)) return run;
   return std::nullopt;

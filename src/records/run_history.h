@@ -47,16 +47,16 @@ struct RunHistory {
   std::vector<HistoryEntry> history;  // from_step increases
 };
 
-// A run's history.json; empty if the run is older than the record. Throws UserError if the file cannot be read.
+// A run's history.json; empty if the run has none. Throws UserError if the file cannot be read.
 RunHistory read_history(const std::filesystem::path& run_dir);
 
-// Whether the two lists hold the same tokens in the same order, whatever the paths.
+// Whether the two lists hold the same tokens in the same order. The paths may differ.
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b);
 
 template <typename Visitor, Is<ConfigChange> Record>
 void visit_fields(Visitor& visitor, Record& change) {
-  visitor.field("was", change.was, "Value before.");
-  visitor.field("is", change.is, "Value from this step on.");
+  visitor.field("was", change.was, "Value before the change.");
+  visitor.field("is", change.is, "Value after the change.");
 }
 
 template <typename Visitor, Is<DataFile> Record>
@@ -64,22 +64,24 @@ void visit_fields(Visitor& visitor, Record& file) {
   visitor.field("path", file.path, "The shard's path, as the config's pattern gives it.");
   visitor.field("tokens", file.tokens, "Tokens in the shard.");
   visitor.field("checksum", file.checksum,
-                "Checksum of the shard's tokens: of all, or of evenly spread samples if there are many.");
+                "Checksum of the shard's tokens: of all tokens, or of evenly spread samples if there are many.");
 }
 
 template <typename Visitor, Is<StartingWeights> Record>
 void visit_fields(Visitor& visitor, Record& weights) {
   visitor.field("checkpoint", weights.checkpoint, "Absolute path of the checkpoint or Hugging Face folder.");
-  visitor.field("checksum", weights.checksum, "Checksum of its weight files.");
+  visitor.field("checksum", weights.checksum, "Checksum of the weight files at that path.");
 }
 
 template <typename Visitor, Is<HistoryEntry> Record>
 void visit_fields(Visitor& visitor, Record& entry) {
-  visitor.field("from_step", entry.from_step, "The entry holds for the steps after this one, up to the next entry's.");
+  visitor.field("from_step", entry.from_step,
+                "The entry holds for the steps after this one, up to the from_step of the next entry.");
   visitor.maybe("branched_from", entry.branched_from, "The checkpoint from which this run was branched.");
   visitor.maybe("initialized_from", entry.initialized_from, "The weights that this run started from.");
   visitor.maybe("folder", entry.folder,
-                "The folder in which the run was started or last resumed; relative paths in the config begin there.");
+                "The folder in which the run was started or last resumed; the config's relative paths are relative to "
+                "it.");
   visitor.field("changes", entry.changes, "Config keys that changed at this step.");
   visitor.field("train", entry.train, "The training shards.");
   visitor.field("val", entry.val, "The validation shards.");
@@ -89,7 +91,8 @@ void visit_fields(Visitor& visitor, Record& entry) {
 
 template <typename Visitor, Is<RunHistory> Record>
 void visit_fields(Visitor& visitor, Record& history) {
-  visitor.field("history", history.history, "One entry for the start, and one for each resume that changed something.");
+  visitor.field("history", history.history,
+                "One entry for the start of the run, and one for each resume that changed something.");
 }
 
 }  // namespace gptmoe

@@ -18,8 +18,8 @@ struct SpikeRecord {
 template <typename Visitor, Is<SpikeRecord> Record>
 void visit_fields(Visitor& visitor, Record& spikes) {
   visitor.field("losses", spikes.losses, "Losses of the latest steps, oldest first.");
-  visitor.field("grad_norms", spikes.grad_norms, "Their gradient norms before clipping.");
-  visitor.field("skipped", spikes.skipped, "Steps skipped so far.");
+  visitor.field("grad_norms", spikes.grad_norms, "Gradient norms of these steps, before clipping.");
+  visitor.field("skipped", spikes.skipped, "Steps that the run has skipped so far.");
 }
 
 }  // namespace gptmoe

@@ -58,7 +58,7 @@ double largest(const AnalysisLog::Table& values) {
   return most;
 }
 
-// Indices of at most kMostMaps layers, the first and the last among them.
+// Indices of at most kMostMaps layers, including the first and the last.
 std::vector<size_t> shown_layers(const AnalysisLog& log) {
   const size_t layers = log.layers.size(), shown = std::min(layers, kMostMaps);
   std::vector<size_t> out;
@@ -180,7 +180,7 @@ Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const s
   chart.y.title = "norm / norm of the dense gradient (log scale)";
   chart.y.scale = Scale::log;
   chart.reference = 1;
-  chart.reference_label = "as long as dense";
+  chart.reference_label = "equal to dense";
   return chart;
 }
 

@@ -14,11 +14,11 @@ using Titled = std::vector<std::pair<std::string, Picture>>;
 
 // An expert's load, multiplied by E (1 = fair), by layer and expert.
 Heatmap analysis_load_map(const AnalysisLog& log);
-// One map of experts by experts for each of at most eight layers, the first and the last among them.
+// One map of experts by experts for each of at most eight layers, including the first and the last.
 Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
 Titled<Heatmap> cosine_maps(const AnalysisLog& log);
 // An expert's share of a domain's assignments, multiplied by E (1 = fair), by domain and expert, for the layers that
-// the maps above show. The last row is the mean over domains. All maps use one scale.
+// coactivation_maps() shows. The last row is the mean over domains. All maps use one scale.
 Titled<Heatmap> domain_maps(const AnalysisLog& log);
 // By layer and expert: mean error divided by the mean norm of the expert's output, for the tokens that chose the expert
 // and for the others.
@@ -30,7 +30,7 @@ Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const s
 // Cosine by layer and K, for each method in each scope.
 Titled<Heatmap> similarity_maps(const AnalysisLog& log);
 
-// One field of the collapse points against tokens, a line per layer.
+// One field of the collapse points against tokens, one line per layer.
 template <typename T>
 Chart collapse_chart(const AnalysisLog& log, const std::string& id, const std::string& title,
                      std::vector<T> CollapsePoint::*field);

@@ -81,19 +81,22 @@ std::vector<Column> table_columns(const AnalysisLog& log, Detail detail) {
   return columns;
 }
 
-// What the columns mean, a line each.
+// What the columns mean, one line each.
 std::vector<std::string> legend(const AnalysisLog& log) {
   std::vector<std::string> lines = {text("entropy of the router: nats, at most ",
                                          fixed(std::log(static_cast<double>(log.experts)), 3),
                                          "; busiest, idlest: expert load divided by the fair share")};
   if (!log.domains.empty())
-    lines.push_back("domains: mean total variation distance of a domain's expert shares from their mean; 0: all alike");
+    lines.push_back(
+        "domains: mean total variation distance of a domain's expert shares from the mean over domains; 0: "
+        "all alike");
   if (!log.default_source.empty()) {
     lines.push_back(text("vec cos: mean cosine between default vectors (", log.default_source, ")"));
-    lines.push_back("error: distance of default vectors from the outputs they replace, divided by the output's norm");
+    lines.push_back("error: distance of default vectors from the outputs they replace, divided by the outputs' norm");
   }
   if (!log.similarities.empty()) {
-    lines.push_back(text("T, D: cosine of the router gradients of TopK and Default with dense, K = ", compared_K(log)));
+    lines.push_back(text("T, D: cosine between the router gradient of TopK or Default and the dense router's, K = ",
+                         compared_K(log)));
     lines.push_back("/router: only the router's backward differs; /model: the whole model uses the method");
   }
   return lines;
@@ -116,7 +119,7 @@ std::string routing_part(const AnalysisLog& log) {
   if (log.coactivation.empty()) return out + caption("No co-activation: each token uses one expert.");
   return out +
          part("Co-activation",
-              "Share of the row expert's tokens that the column expert also serves; the neutral colour is an even "
+              "Share of the row expert's tokens that the column expert also serves; the neutral colour means an even "
               "spread.") +
          maps(coactivation_maps(log));
 }

@@ -10,7 +10,7 @@ namespace gptmoe {
 // `title` is empty if the page is about one run. Adds the charts to `page`.
 std::string analysis_section(const AnalysisLog& log, const std::string& id, const std::string& title, PageCharts& page);
 
-// The results of `gptmoe analyze` as a table for a terminal: a line per layer.
+// The results of `gptmoe analyze` as a table for a terminal, one line per layer.
 std::string analysis_table(const AnalysisLog& log);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
-// How charts are drawn from their numbers: the same classes and the same shape as in the markup. Knows the format of
-// the data (PageCharts::data), but neither the page nor the reader's choices.
+// Draws charts from their numbers, with the classes and the shape of the charts in the markup (svg_chart.cpp). Knows
+// the format of the data (PageCharts::data), but neither the page nor the reader's choices.
 const drawing = (() => {
   'use strict';
   const kFont = 12, kRow = 20, kLetter = 0.58 * kFont;
@@ -7,7 +7,7 @@ const drawing = (() => {
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => '&#' + c.charCodeAt(0) + ';');
   const known = (value) => value !== null && Number.isFinite(value);
   const digits = (value) => String(Number(value.toPrecision(6))).replace('-', '−');
-  // The tolerance ensures that rounding does not drop an end.
+  // The tolerance ensures that rounding does not exclude an end of the range.
   const within = (value, low, high) => value >= low - 1e-9 * (high - low) && value <= high + 1e-9 * (high - low);
   const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + '…' : text);
   const width = (text) => kLetter * text.length;
@@ -79,7 +79,7 @@ const drawing = (() => {
     return [out, y + 18];
   }
 
-  // Runs of points that can be drawn.
+  // Splits a line into stretches of consecutive points that can be drawn.
   function stretches(line, log) {
     const parts = [[]];
     line.x.forEach((x, i) => {
@@ -108,7 +108,7 @@ const drawing = (() => {
     return out;
   }
 
-  // The label is at whichever end of the line has more room.
+  // The label is at the end of the line that has more room.
   function drawReference([value, label], frame, lines, log) {
     const {left, right, bottom} = frame, at = frame.y(value);
     const words = short(label, Math.max(2, Math.floor((right - left - 12) / kLetter))), reach = width(words) + 12;

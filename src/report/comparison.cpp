@@ -203,7 +203,7 @@ std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity) 
 
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity) {
   if (!std::isfinite(target_perplexity)) return std::nullopt;
-  // Written so that a value that is not a number counts as above the target.
+  // This form makes NaN count as above the target.
   const auto below = [&](const CurvePoint& point) { return point.perplexity.mean <= target_perplexity; };
   size_t next = curve.size();
   while (next > 0 && below(curve[next - 1])) --next;

@@ -40,7 +40,7 @@ struct CurvePoint {
   int64_t tokens = 0;
   double step = 0, seconds = 0;  // means over runs
   Statistics perplexity;
-  double perplexity_ema = kUnknown;    // of the weights' average, mean over runs; unknown unless known for all
+  double perplexity_ema = kUnknown;    // of the averaged weights, mean over runs; unknown if one run lacks it
   std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
 };
 
@@ -51,8 +51,8 @@ struct GapPoint {
 };
 
 // The point from which a curve stays at or below a target at every later eval. It is interpolated linearly in
-// ln(perplexity) between the last eval above the target and the next eval; it is the first eval if none is above. A
-// target that is not finite is not reached.
+// ln(perplexity) between the last eval above the target and the next eval. If no eval is above the target, it is the
+// first eval. A target that is not finite is not reached.
 struct Crossing {
   double tokens = 0;
   double seconds = 0;
@@ -61,15 +61,16 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
 // ours.tokens / theirs.tokens - 1; unknown if either is 0, that is, if initial weights already reach the target.
 double tokens_change(const Crossing& ours, const Crossing& theirs);
 
-// The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred rows
-// before. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive spikes
-// count as one. A loss that is not finite is a spike too. Nullopt for a hundred rows or fewer.
+// The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred
+// preceding rows. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive
+// spikes count as one. A loss that is not finite is a spike too. Returns nullopt for a hundred rows or fewer.
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
   Arm arm;
 
-  // One point per token count where some run was evaluated, from the latest first eval to the earliest last eval.
+  // One point per token count where some run was evaluated, between the latest of the runs' first evals and the
+  // earliest of their last evals.
   // Every point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
@@ -84,10 +85,10 @@ struct ArmResult {
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
-  double target_tokens_change = kUnknown;   // tokens_change() from the baseline's; unknown if either is not reached
-  double target_seconds_change = kUnknown;  // the same for target->seconds, if speeds are compared
+  double target_tokens_change = kUnknown;   // tokens_change(target, the baseline's); unknown if one is not reached
+  double target_seconds_change = kUnknown;  // target->seconds / the baseline's - 1, if speeds are compared
 
-  double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown unless known for all
+  double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown if it is unknown for a run
   double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over runs; unknown if none has it
   int64_t diverged = 0;               // number of runs that diverged (RunLog::has_diverged)
 
@@ -114,7 +115,7 @@ struct ArmResult {
   Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
-// Where the arm's mean curve reaches the target; none if a run diverged.
+// Where the arm's mean curve reaches the target; nullopt if it does not, or if a run diverged.
 std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
@@ -127,7 +128,7 @@ struct Comparison {
   double target_perplexity = kUnknown;
   // Drawn beside the gaps if present. The caller sets it after compare().
   std::optional<Reference> reference;
-  // Limitations that a reader must know of: unfinished runs, single seeds, unequal budgets or data.
+  // Limitations that a reader must know: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }

@@ -18,7 +18,7 @@ struct EvalPosition {
 // `at` must be within the range of the evals, which must not be empty.
 EvalPosition locate(const std::vector<EvalRow>& evals, EvalAxis axis, int64_t at);
 
-// field(row) at that position, interpolated linearly.
+// field(row) at `at`, interpolated linearly.
 template <typename Field>
 double interpolate(const std::vector<EvalRow>& evals, EvalAxis axis, int64_t at, Field field) {
   const EvalPosition place = locate(evals, axis, at);

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Appends the runs at and below `folder` to `runs`. Throws UserError if `folder` cannot be read. If a folder below it
-// cannot be read, throws too or, with `skipped`, appends the error's text to `skipped`.
+// cannot be read, appends the error's text to `skipped`, or throws too if `skipped` is null.
 void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector<std::string>* skipped) {
   if (anything_at(folder / kCheckpointStateFile)) return;
   if (holds_run(folder)) {
@@ -97,7 +97,7 @@ bool settings_less(const std::vector<Setting>& a, const std::vector<Setting>& b)
 
 std::vector<FoundArm> arms_in(const fs::path& folder, std::vector<std::string>* skipped) {
   if (file_type_at(folder) != fs::file_type::directory)
-    user_error(folder.string(), ": no such run directory; it holds config.json and metrics.jsonl");
+    user_error(folder.string(), ": no such run directory; give a folder that holds config.json and metrics.jsonl");
   std::vector<FoundArm> arms;
   std::map<std::string, bool> topk;  // by family
   const size_t skipped_before = skipped ? skipped->size() : 0;

@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// Whether one text sorts before another if whole numbers in them are compared by value: seed_9 comes before seed_10.
+// Whether `a` sorts before `b` when the whole numbers in them are compared by value: seed_9 comes before seed_10.
 bool natural_less(const std::string& a, const std::string& b);
 
 // The runs at and below `folder`, in natural order of their paths (records/run_folder.h). Does not look into runs,
@@ -25,8 +25,8 @@ using RunReader = std::function<RunLog(const std::filesystem::path& run)>;
 // The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm,
 // every other run is a separate arm. Families with the router "topk" come first, then families and settings are in
 // natural order. Labels, families and settings are those that gptmoe compare gave them, if it made the folder;
-// otherwise a label is the path from `folder` on. `read` reads a run. Throws UserError if there is no run, or one
-// cannot be read, and as find_runs() does.
+// otherwise a label is the path from `folder` on. `read` reads a run. Throws the errors of find_runs() and `read`, and
+// UserError if there is no run.
 std::vector<Arm> find_arms(const std::filesystem::path& folder, const RunReader& read,
                            std::vector<std::string>* skipped = nullptr);
 

@@ -61,7 +61,7 @@ std::string perplexity_section(const Comparison& comparison, PageCharts& page) {
   std::string charts;
   if (!comparison.single()) charts += page.add("Relative to " + comparison.arms[0].arm.label, gap_chart(comparison));
   if (const std::optional<Chart> by_steps = gap_by_steps_chart(comparison))
-    charts += page.add("The same at equal steps", *by_steps);
+    charts += page.add("At equal steps", *by_steps);
   charts += page.add("Against time", perplexity_by_time(comparison));
   return out + element("div", charts, "charts");
 }
@@ -209,8 +209,8 @@ std::string sweep_section(const Sweep& sweep, PageCharts& page) {
   return heading("h2", "Sweep",
                  "The best point of each config is bold: the lowest final mean perplexity among the points whose runs "
                  "all finished. The rest of this page compares these points. Tokens are counted up to the point from "
-                 "which a mean curve stays below the first config's best perplexity, or, for “tokens to equal it”, "
-                 "below the first config's final perplexity at the same setting.") +
+                 "which a mean curve stays below the first config's best perplexity. For “tokens to equal it”, the "
+                 "limit is the first config's final perplexity at the same setting.") +
          table_in_box(head, body, "sweep") + (charts.empty() ? "" : element("div", charts, "charts"));
 }
 

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kLongestLabel = 60;
 
-using Parts = std::vector<std::string>;  // one folder name for each path
+using Parts = std::vector<std::string>;  // folder names: those of one path, or one for each path
 
 Parts parts_of(const std::string& path) {
   Parts parts;
@@ -65,7 +65,7 @@ Parts without_beginning(Parts names, const std::string& separators, bool numbers
 }
 
 // Removes the beginning and the end that all names of one level share. If the names are settings (`settings`), removes
-// only a shared "KEY="; if nothing else remains of the paths (`alone`), keeps it.
+// only a shared "KEY=", and keeps even that if nothing else remains of the paths (`alone`).
 Parts stripped(Parts names, bool settings, bool alone) {
   if (settings && alone) return names;
   if (settings) {
@@ -77,7 +77,8 @@ Parts stripped(Parts names, bool settings, bool alone) {
   return reversed(without_beginning(reversed(std::move(names)), "_-", true));
 }
 
-// Shortens the folder names at each level, if all paths have as many levels, and leaves out levels that all share.
+// Shortens the folder names at each level and leaves out levels that all paths share. If the paths differ in their
+// number of levels, keeps them whole.
 Parts names_of(const std::vector<Parts>& paths) {
   Parts out(paths.size());
   const size_t levels = paths[0].size();
@@ -112,7 +113,7 @@ std::string folder_of(const Arm& arm, bool family) {
   return folder.string();
 }
 
-// Bytes below a space, DEL, and U+0080 to U+009F in UTF-8: a terminal may obey them.
+// Whether the label has a byte below a space, DEL, or one of U+0080 to U+009F in UTF-8. A terminal may obey these.
 bool has_control_character(const std::string& label) {
   for (size_t i = 0; i < label.size(); ++i) {
     const auto byte = static_cast<unsigned char>(label[i]);

@@ -20,7 +20,7 @@ void check_labels(const std::vector<std::string>& labels, const std::vector<std:
 
 // Names the arms. In a sweep, the arms of one family follow one another; each family has one name, and an arm is called
 // "NAME SETTINGS". `labels` are the names in this order; without labels, they are short_names() of the folders of the
-// runs. Throws as check_labels() does.
+// runs. Throws the UserError of check_labels().
 void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, bool by_family);
 
 }  // namespace gptmoe

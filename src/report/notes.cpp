@@ -18,9 +18,10 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   for (size_t i = 0; i < result.arm.runs.size(); ++i) {
     const RunLog& run = result.arm.runs[i];
     const char* const of_many = result.arm.runs.size() > 1 ? "; its arm has no final perplexity." : ".";
+    // run.diverged is planned_steps + 1 if the weights after the last step are not finite.
     if (run.diverged)
       notes.push_back(text(name_of(result, i), " diverged at step ", std::min(*run.diverged, run.planned_steps), " of ",
-                           run.planned_steps, of_many));  // the weights of the last step may turn out not to be finite
+                           run.planned_steps, of_many));
     else if (run.has_diverged())
       notes.push_back(text(name_of(result, i), " diverged: its last validation perplexity is not finite", of_many));
     else if (!run.finished())
@@ -29,7 +30,8 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
     if (run.evals.empty())
       notes.push_back(text(name_of(result, i), " has no evaluation yet and is left out of the perplexities."));
     else if (run.finished() && !run.has_diverged() && run.lacks_last_eval())
-      notes.push_back(text(name_of(result, i), " has no evaluation of its last step; gptmoe train --resume makes it."));
+      notes.push_back(
+          text(name_of(result, i), " has no evaluation of its last step; gptmoe train --resume evaluates it."));
     for (const std::string& problem : run.problems) notes.push_back(problem + ".");
   }
 }

@@ -14,7 +14,7 @@ std::string perplexity_text(double perplexity);
 std::string spread_text(const Statistics& perplexity);
 // "+1.8 %", "−9.0 %" from 0.018 and −0.09.
 std::string percent_text(double change);
-// "+2.4 to +4.5 %"; empty without an interval.
+// "+2.4 to +4.5 %"; empty if there is no interval.
 std::string interval_text(const PairedGap& gap);
 // "+3.4 % (+2.4 to +4.5 %)"; "+3.4 %" for one pair of seeds; "—" for none.
 std::string gap_text(const PairedGap& gap);
@@ -27,7 +27,7 @@ std::string ratio_text(double ratio);
 // "1 seed", "3 seeds".
 std::string seeds_text(size_t runs);
 
-// "diverged", "diverged (1 of 2)" for an arm's runs; empty if none has.
+// "diverged", "diverged (1 of 2)" for an arm's runs; empty if none diverged.
 std::string divergence_text(const ArmResult& arm);
 // "5 of 24", "4.3 of 24" as a mean over runs; empty if unknown.
 std::string dead_text(const ArmResult& arm);

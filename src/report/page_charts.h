@@ -11,10 +11,11 @@ namespace gptmoe {
 
 class PageCharts {
  public:
-  // The chart under its title (escaped; empty: none), as a <figure> with data-chart. The chart's id must be new.
+  // Returns a <figure> with data-chart: the title, which is escaped and may be empty, and the chart below it. The
+  // chart's id must be new.
   std::string add(const std::string& title, const Chart& chart);
-  // The same chart, as wide as the page. The markup has the chart at three widths; the page's style shows the one that
-  // fits the window.
+  // Like add(), for a chart that is as wide as the page. The markup has the chart at three widths; the page's style
+  // shows the one that fits the window.
   std::string add_wide(Chart chart);
 
   // All charts added so far as JSON without a "<", so that it may be the text of a <script>.

@@ -3,7 +3,8 @@
 namespace gptmoe {
 
 // The texts of chart_style.css, page_style.css, chart_drawing.js and page_script.js, which the build puts into the
-// program. The first is all that a chart in a separate file needs. The page's script is the last two, in this order.
+// program. A chart in a separate file needs only kChartStyle. The page's script is kChartDrawing followed by
+// kPageScript.
 extern const char* const kChartStyle;
 extern const char* const kPageStyle;
 extern const char* const kChartDrawing;

@@ -1,7 +1,7 @@
 // What a reader can do with the charts of report.html: read all values at a point with the pointer or the arrow keys,
 // choose the x axis, smooth, switch between log and linear, hide lines by their legend, and save what is shown as CSV.
-// A chart keeps the picture of the markup until one of these changes it; then it is drawn (chart_drawing.js) as wide as
-// its figure.
+// A chart keeps the picture of the markup until the reader changes what it shows; then it is drawn (chart_drawing.js)
+// as wide as its figure.
 (() => {
   'use strict';
   const {drawChart, frameOf, lineAt, lineClass, escaped, known, digits, within, short, count} = drawing;
@@ -25,7 +25,7 @@
     const stored = JSON.parse(sessionStorage.getItem(place)) ?? {};
     for (const key of Object.keys(options))
       if (fits[key](stored[key])) options[key] = stored[key];
-  } catch (error) { /* the browser keeps nothing for this page */ }
+  } catch (error) { /* the browser stores nothing for this page */ }
 
   // ---- What a chart shows under the options ----
 
@@ -85,7 +85,7 @@
         chart.series.some((series) => options.hidden.includes(series.name));
   }
 
-  // ---- Showing it ----
+  // ---- Showing a chart ----
 
   function draw(figure) {
     const id = figure.dataset.chart;
@@ -179,7 +179,7 @@
     show(figure, chart, all.reduce((best, x) => (distance(x) < distance(best) ? x : best)));
   }
 
-  // Returns whether the key is one that reads values.
+  // Shows or hides values as the key asks. Returns whether it is a key for that.
   function press(figure, key) {
     const chart = readable(figure);
     if (!chart) return false;
@@ -251,7 +251,7 @@
     `<option value="${value}">${text}</option>`).join('')}</select></label>`;
   bar.innerHTML = choice('x axis', [['', 'as drawn'], ['tokens', 'tokens'], ['steps', 'steps'], ['seconds', 'time']]) +
       choice('smoothing', [[1, 'none'], [3, '3 points'], [7, '7 points'], [15, '15 points']]) +
-      '<button type="button">reset</button><span>Click a name in a legend to hide its line. ← and → read the values of a chart that has the focus.</span>';
+      '<button type="button">reset</button><span>Click a name in a legend to hide its line. ← and → show the values of the chart that has the focus.</span>';
   const [axis, smooth] = bar.querySelectorAll('select');
   axis.onchange = () => { options.along = axis.value; apply(); };
   smooth.onchange = () => { options.smooth = Number(smooth.value); apply(); };

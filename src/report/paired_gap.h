@@ -23,8 +23,8 @@ struct SeedGap {
   double gap;  // the run's perplexity / its partner's - 1; unknown if either overflows
 };
 
-// The gap is computed from differences of the loss, ln(perplexity). Their mean and its Student's t interval become gaps
-// by exp(x) - 1.
+// The gap is computed from differences of the loss, ln(perplexity). exp(x) - 1 turns their mean and its Student's t
+// interval into gaps.
 struct PairedGap {
   std::vector<SeedGap> by_seed;
   double mean = kUnknown;                  // unknown without pairs

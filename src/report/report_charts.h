@@ -34,20 +34,20 @@ std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 Chart train_chart(const Comparison& comparison, const std::string& id, const std::string& title, Scale scale,
                   double (*field)(const TrainRow&));
 
-// Router entropy of one arm against tokens, a line per MoE layer (fainter towards the input), with ln(E) marked. The y
-// axis is shared by all arms.
+// Router entropy of one arm against tokens, one line per MoE layer (fainter towards the input), with ln(E) marked. The
+// y axis is shared by all arms.
 Chart entropy_chart(const Comparison& comparison, size_t arm);
 // Expert load of one arm at its last eval, busiest expert first, one row per MoE layer. The scale is shared by all
 // arms.
 Heatmap load_map(const Comparison& comparison, size_t arm);
 
-// Final perplexity against the one number that a sweep varies, a line per config, or a dot where a config has one
-// point. nullopt if the sweep varies anything else or several settings, or has one value only.
+// Final perplexity against the one number that a sweep varies: one line per config, or a dot for a config with one
+// point. nullopt if the sweep varies several settings or anything but a number, or has only one value.
 std::optional<Chart> sweep_chart(const Sweep& sweep);
 // Whether some config of a sweep has several points. If none has, sweep_curves() shows nothing that
 // perplexity_by_tokens() does not.
 bool has_curves(const Sweep& sweep);
-// Perplexity against tokens for one config of a sweep, a line per grid point.
+// Perplexity against tokens for one config of a sweep, one line per grid point.
 Chart sweep_curves(const Sweep& sweep, size_t family);
 
 }  // namespace gptmoe

@@ -11,9 +11,9 @@ struct ReportPaths {
   std::filesystem::path json;  // DIR/report.json
 };
 
-// Writes both reports and creates DIR if needed; each file appears complete or not at all. Waits for another process
-// that writes them, so that the two belong together; after 10 seconds throws UserError. Browsers reload the page
-// every `refresh_seconds`; 0: never.
+// Writes both reports and creates DIR if needed; each file appears complete or not at all. If another process is
+// writing them, waits up to 10 seconds, then throws UserError. So the two files always belong together. Browsers reload
+// the page every `refresh_seconds`; 0: never.
 ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep = nullptr,
                           int64_t refresh_seconds = 0);
 

@@ -66,7 +66,7 @@ void read_metrics(RunLog& run, const std::filesystem::path& path, const std::opt
 int64_t read_at_once(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it if the run trained alone";
   if (!anything_at(path)) return 1;
-  const std::string content = read_text_file(path);  // what cannot be read must not be removed
+  const std::string content = read_text_file(path);  // no advice to remove a file that cannot be read: it may be intact
   const Json jobs = with_remedy(kRemedy, [&] { return parse_sealed_json<Json>(content, path.string()); });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);
@@ -75,7 +75,7 @@ int64_t read_at_once(const std::filesystem::path& path) {
 
 std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   std::vector<Provenance> history;
-  constexpr const char* kRemedy = "remove it to report without it";
+  constexpr const char* kRemedy = "remove the file to report without this record";
   if (!anything_at(path)) return history;
   const std::string content = read_text_file(path);
   const Json record = with_remedy(kRemedy, [&] { return parse_sealed_json<Json>(content, path.string()); });
@@ -108,7 +108,7 @@ bool RunLog::lacks_last_eval() const {
 
 RunLog read_run(const std::filesystem::path& dir, const std::optional<SavedRow>& saved) {
   if (file_type_at(dir) != std::filesystem::file_type::directory)
-    user_error(dir.string(), ": no such run directory; it holds config.json and metrics.jsonl");
+    user_error(dir.string(), ": no such run directory; give a folder that holds config.json and metrics.jsonl");
   RunLog run;
   run.dir = dir;
   const std::filesystem::path config_path = dir / kRunConfigFile;

@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// Sets result.tokens_per_second and mfu from its runs.
+// Sets result.tokens_per_second and result.mfu from the arm's runs.
 void measure_speed(ArmResult& result);
 
 // Median, over the steps that both arms logged, of the arm's tokens per second / the baseline's.

@@ -11,7 +11,7 @@ namespace gptmoe {
 
 enum class Scale { linear, log };
 
-// What an x axis counts. The page's script can draw a chart of training along each of the last three.
+// What an x axis counts. The page's script can draw a chart of training along tokens, steps or seconds.
 enum class Along { other, tokens, steps, seconds };
 
 struct Tick {
@@ -44,16 +44,16 @@ struct ChartPoint {
 
 struct Series {
   std::string label;  // empty: not in the legend
-  int color = 0;      // index into the page's palette, which repeats: is_dotted()
+  int color = 0;      // index into the page's palette; a repeated colour is dotted: is_dotted()
   double opacity = 1;
   std::vector<ChartPoint> points;
   bool dashed = false;
   std::string name = {};  // in the page's script; empty: the label
 };
 
-// Colours in the palette of chart_style.css: classes c0 ... c5.
+// The number of colours in the palette of chart_style.css: classes c0 ... c5.
 inline constexpr int kPaletteSize = 6;
-// Whether the line is dotted, so that it differs from the line of the same colour six places before it.
+// Whether the line is dotted, to differ from the line of the same colour that is kPaletteSize series before it.
 inline bool is_dotted(const Series& series) { return series.color / kPaletteSize % 2 == 1; }
 
 struct Chart {

@@ -9,7 +9,7 @@
 namespace gptmoe {
 
 struct SweepFamily {
-  std::string label;           // the config's
+  std::string label;           // of the config
   std::vector<size_t> points;  // indices into Sweep::all.arms, in the order of the grid
   // The point with the lowest mean final perplexity among those whose runs all finished, if any.
   std::optional<size_t> best;
@@ -20,7 +20,7 @@ struct Sweep {
   std::vector<SweepFamily> families;    // in the order of the configs
   double target_perplexity = kUnknown;  // of the best point of the first family that has one
 
-  // The point's settings; "as configured" without any.
+  // The point's settings; "as configured" if it has none.
   std::string point_name(size_t arm) const;
   const ArmResult& result(size_t arm) const { return all.arms[arm]; }
 };
@@ -33,9 +33,9 @@ Sweep sweep_of(std::vector<Arm> arms);
 struct SettingPair {
   PairedGap gap;                           // at the end
   std::optional<Crossing> target;          // where the point reaches the other's final perplexity
-  double target_tokens_change = kUnknown;  // tokens_change() from the other's, if it is reached
+  double target_tokens_change = kUnknown;  // tokens_change(target, the other's), if it is reached
 };
-// Empty for the first family, and if there is no point to compare with.
+// nullopt for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
 // Compares the families, each at its best point. Leaves out families without a best point. If no family has one,
@@ -57,7 +57,7 @@ struct SweepRow {
 };
 // The first row holds the column names; one row per point follows.
 std::vector<SweepRow> sweep_rows(const Sweep& sweep);
-// These rows as a table for a terminal.
+// sweep_rows() as a table for a terminal.
 std::string sweep_text(const Sweep& sweep);
 
 }  // namespace gptmoe

@@ -34,7 +34,7 @@ Series line_of(const Sweep& sweep, size_t family) {
   return series;
 }
 
-// Each number that some point tried, as the config has it.
+// Each number that some point tried, as the config writes it.
 std::vector<Tick> values_tried(const Sweep& sweep) {
   std::map<double, std::string> values;
   for (const ArmResult& result : sweep.all.arms)

@@ -99,7 +99,7 @@ void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& compar
       return with_change(seconds_text(c.seconds), &r == baseline ? kUnknown : r.target_seconds_change);
     });
   });
-  add_row(rows, comparison, "seeds that reach it", [](const ArmResult& r) {
+  add_row(rows, comparison, "seeds reaching the target", [](const ArmResult& r) {
     const auto count =
         std::count_if(r.run_targets.begin(), r.run_targets.end(), [](const auto& t) { return t.has_value(); });
     return r.run_targets.size() < 2 ? std::string() : text(count, " of ", r.run_targets.size());
@@ -188,7 +188,7 @@ std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
   });
-  add_row(rows, comparison, "of the weights' average", [](const ArmResult& r) {
+  add_row(rows, comparison, "final, averaged weights", [](const ArmResult& r) {
     return r.curve.empty() || r.diverged > 0 ? "" : where_known(r.curve.back().perplexity_ema, perplexity_text);
   });
   if (!comparison.single()) add_comparison_rows(rows, comparison);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kCurveColumns = 16;
 constexpr size_t kWidestName = 48;
-constexpr size_t kNameAndState = 2;  // from here on, columns are aligned to the right
+constexpr size_t kNameAndState = 2;  // columns after these are aligned to the right
 
 using Cells = std::vector<std::string>;
 

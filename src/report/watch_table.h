@@ -10,7 +10,8 @@ namespace gptmoe {
 // "training", "finished", "interrupted", "stopped for 12 min", "failed" at `now`, in seconds since 1970.
 std::string state_text(const WatchedRun& run, double now);
 
-// The values as block characters of eight heights, scaled from the lowest value to the highest; empty without values.
+// The values as block characters of eight heights, scaled from the lowest value to the highest; empty if there are
+// none.
 std::string sparkline(const std::vector<double>& values);
 
 struct NamedRun {

@@ -132,8 +132,8 @@ void WatchedRun::read_new_rows() {
   last_written_ = rows_.time > 0 ? rows_.time : static_cast<double>(status.st_mtime);
 }
 
-// Whether the lines that were read are still in the file. If the file was truncated and written again, it has another
-// line where the last line read was.
+// Whether the lines that were read are still in the file. If the file was truncated and written again, the last line
+// that was read is no longer at its old position.
 bool WatchedRun::is_continued(int fd, int64_t size) const {
   const auto bytes = static_cast<int64_t>(last_line_.size());
   return size >= read_ && read_at(fd, read_ - bytes, last_line_.size()) == last_line_;

@@ -21,8 +21,7 @@ enum class RunState {
   failed,       // its numbers were not finite
 };
 
-// A sequence of numbers that takes little memory however long it is. It is stored as means over groups of equal size, a
-// power of two.
+// A sequence of numbers of any length, stored in little memory: as means over groups of equal size, a power of two.
 class LongCurve {
  public:
   void add(double value);
@@ -40,8 +39,8 @@ class WatchedRun {
   explicit WatchedRun(std::filesystem::path dir) : dir_(std::move(dir)) {}
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
-  // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
-  // if the run has not ended and no process trains it. An error in reading becomes problem().
+  // truncated or replaced. `saved_step` returns the step of the last checkpoint, negative if there is none; it is
+  // called only if the run has not ended and no process trains it. An error in reading becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }

@@ -7,9 +7,9 @@ namespace {
 // The exact dense router gradient. The output is TopK's, but every router logit of every token receives the gradient
 // that it would have if all experts had answered:
 //   y_n = sum_{i chosen} p_i E_i(x_n),   dL/dp_i = <dy_n, E_i(x_n)> for all i.
-// This is the gradient of the surrogate y_n + sum_{i not chosen} p_i sg(E_i(x_n)) with TopK's dy, where sg stops the
-// gradient. Default MoE approximates this gradient with default vectors. Here all experts run in training, but the
-// weights of experts that were not chosen receive no gradient. Evaluation runs only the chosen experts.
+// This is the gradient of y_n + sum_{i not chosen} p_i sg(E_i(x_n)) with TopK's dy, where sg stops the gradient.
+// Default MoE approximates this gradient with default vectors. Here all experts run in training, but the weights of
+// experts that were not chosen receive no gradient. Evaluation runs only the chosen experts.
 class DenseGradientPolicy final : public TopkPolicy {
  public:
   using TopkPolicy::TopkPolicy;

@@ -9,9 +9,9 @@ namespace {
 //   A(n) = {e: r_ne > c_e},  y_n = sum_{e in A(n)} sigmoid(r_ne) E_e(x_n)
 // The threshold follows the expert's cutoff, the value that a share K / E of its logits exceeds, so that a token runs K
 // experts on average. The cutoff is measured in every training micro-batch over all ranks, and the threshold is
-// the moving average of the steps' mean cutoffs. In the first `warmup_steps` steps thresholds are not reliable yet. So
-// training then compares logits with the micro-batch's own cutoffs: each expert takes its K / E share of the tokens
-// (expert choice). Evaluation always compares with the thresholds.
+// the moving average of the steps' mean cutoffs. In the first `warmup_steps` steps the thresholds are not reliable yet.
+// So training compares logits with the micro-batch's own cutoffs in these steps: each expert takes its K / E share of
+// the tokens (expert choice). Evaluation always compares logits with the thresholds.
 //
 // Every token has E slots. Slot n*E + e belongs to expert e; it is dead if the token does not run e.
 // State per layer: the thresholds and the number of steps they have seen. While a step runs, also the sums of its

@@ -4,8 +4,8 @@
 
 namespace gptmoe {
 
-// The config with a value for every key of its router: the given one or the default. Throws as make_routing_policy()
-// does.
+// The config with a value for every key of its router: the given value or the default. Throws what
+// make_routing_policy() throws.
 RouterConfig with_defaults(const RouterConfig& config, const RouterSetup& setup);
 
 }  // namespace gptmoe

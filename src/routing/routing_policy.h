@@ -33,7 +33,7 @@ struct Routing {
   // ranks, which is N * chosen_per_token() * ranks.
   Tensor fractions_E = {};          // stat
   Tensor balance_fractions_E = {};  // stat: fractions for the balance loss, over the tokens of model.balance_scope
-  Tensor fill_norms_2 = {};         // stat: fill_norms()
+  Tensor fill_norms_2 = {};         // stat: written by fill_norms()
   Tensor kept_NW = {};              // stat: private to the policy, W = kept_per_token(); absent if W is 0
 };
 
@@ -51,7 +51,7 @@ struct RouterSetup {
 // A moving average that a policy keeps of what it observes.
 struct MovingAverage {
   const char* name;    // what is averaged, as shown to users
-  double moves;        // how many updates the average reaches back
+  double moves;        // the number of latest updates that the average covers
   bool once_per_step;  // one update per step over the step's tokens; else one per micro-batch, over all ranks
 };
 
@@ -95,9 +95,9 @@ class RoutingPolicy {
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
   // Writes y_NC (=). By default each token's row is the sum of its rows_RC, each times its gate.
   virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC);
-  // fill_norms_2 = two squared norms over all tokens: first of what replaces the experts that a token did not
-  // choose, then of the output y_NC. Policies without a replacement leave fill_norms_2 alone. Only evaluation calls
-  // this function.
+  // fill_norms_2 = two squared norms over all tokens: first the norm of what replaces the experts that a token did not
+  // choose, then the norm of the output y_NC. Policies without a replacement do not write fill_norms_2. Only evaluation
+  // calls this function.
   virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
   // Writes drows_RC and dprobs_NE (=). May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
@@ -121,8 +121,9 @@ class RoutingPolicy {
   const StateTable* state_ = nullptr;
 };
 
-// Allocates the tensors for routing N tokens to E experts; `stat` is the dtype of those marked stat above. Leaves out
-// fractions, balance_fractions and fill_norms, which belong to the run's statistics (MoeLayer::allocate()).
+// Allocates the tensors for routing N tokens to E experts; `stat` is the dtype of the tensors marked stat above. Does
+// not allocate fractions, balance_fractions and fill_norms, which are parts of the run's statistics
+// (MoeLayer::allocate()).
 Routing allocate_routing(Arena& arena, const RoutingPolicy& policy, int64_t N, int64_t E, DType stat);
 
 }  // namespace gptmoe

@@ -6,8 +6,8 @@ namespace {
 
 // SparseMixer-v2 (GRIN, Liu et al., arXiv 2409.12136, after SparseMixer, arXiv 2310.00811). In training, experts are
 // drawn one after another from softmaxes over the logits near the largest, and the router's gradient estimates how the
-// draw affects the loss. Evaluation takes the largest logits. moe_ops.inc has the formulas. GRIN covers K = 1 and 2;
-// for larger K, the further rounds work the same way.
+// draw affects the loss. Evaluation takes the largest logits. moe_ops.inc has the formulas. GRIN covers K = 1 and 2.
+// For larger K, every further round works like the second one.
 //
 // State per layer: a key, and the number of tokens that training has routed so far on all ranks. A draw depends on the
 // key and on the token's index in that count, so draws are the same however a step is split over ranks and

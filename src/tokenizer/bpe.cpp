@@ -79,12 +79,12 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
   return merged.size() == 2 && merged[0] == left && merged[1] == right;
 }
 
-// Merges a long word in chunks. This is exact because tokens are the encoding of a word if each pair of neighbours is
-// the encoding of its own bytes: the first merge across a boundary would also happen if the two neighbours were alone.
-// The last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped, and the next chunk starts
-// where they started. The tokens before this seam and those of the next chunk are joined if the two tokens at the seam
-// are the encoding of their own bytes. If they are not, the seam moves back and the chunk grows, at most to the whole
-// word.
+// Merges a long word in chunks. This is exact: a sequence of tokens is the encoding of a word if each pair of
+// neighbouring tokens is the encoding of its own bytes. (The first merge across a boundary would also happen if the two
+// neighbours were alone.) The last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped,
+// and the next chunk starts where they started. The tokens before this seam and those of the next chunk are joined if
+// the two tokens at the seam are the encoding of their own bytes. If they are not, the seam moves back and the chunk
+// grows, at most to the whole word.
 void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t length = kChunk, redo = kRedo;

@@ -37,8 +37,8 @@ class BpeTrainer {
   // Ids 0..255 are the bytes in alphabet_order(). The merges in training order follow, then the special tokens. There
   // are `vocab_size` ids in total, or fewer if no pair is left that occurs twice. No merge results in a special token's
   // text, or in bytes that tokenizer.json writes as that text. The first of kEndOfTextNames among the special tokens
-  // ends documents, as when the file is loaded. `progress`, if given, gets the number of tokens after each merge.
-  // Throws like check().
+  // ends documents; load_tokenizer() chooses the same one when it reads the saved file. `progress`, if given, gets the
+  // number of tokens after each merge. Throws what check() throws.
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 

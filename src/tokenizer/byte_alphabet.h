@@ -15,7 +15,7 @@ const std::array<uint8_t, 256>& alphabet_order();
 
 // "\n the" -> "ĊĠthe".
 std::string to_byte_names(std::string_view bytes);
-// The inverse; nothing if a character names no byte.
+// The inverse of to_byte_names(); nullopt if a character names no byte.
 std::optional<std::string> from_byte_names(std::string_view names);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// A JSON file being read; its errors name the file and the path in it.
+// A JSON file that is being read. Errors name the file and the path in it.
 #include <algorithm>
 #include <filesystem>
 #include <string>
@@ -13,8 +13,8 @@
 
 namespace gptmoe {
 
-// A JSON object as the list of its entries in the file's order: vocabularies are long and only iterated. Entries move
-// when the list grows and are never copied.
+// A JSON object as the list of its entries in the file's order, since vocabularies are long and only iterated over.
+// Entries move when the list grows and are never copied.
 template <typename Key, typename Value, typename Less, typename Allocator>
 struct EntryList : std::vector<std::pair<Key, Value>> {
   using key_type = Key;

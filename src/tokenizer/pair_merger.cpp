@@ -9,10 +9,10 @@
 namespace gptmoe {
 namespace {
 
-constexpr int32_t kBoundary = -1, kInside = -2;  // cells
+constexpr int32_t kBoundary = -1, kInside = -2;  // of cells, in place of a token
 constexpr int32_t kNoToken = -1;                 // `left` in a free slot of the table
 constexpr uint32_t kAhead = 16;                  // occurrences whose cells are prefetched
-constexpr uint32_t kBlock = 1u << 18;            // positions
+constexpr uint32_t kBlock = 1u << 18;            // positions in a block
 
 size_t hash_of(PairMerger::Pair pair) {
   const auto key = static_cast<uint64_t>(static_cast<uint32_t>(pair.left)) << 32 | static_cast<uint32_t>(pair.right);

@@ -26,8 +26,8 @@ class PairMerger {
   // byte_ids: the tokens, 0..255, of the single bytes. letters() + words() of `words` must be below 2^32 - 1.
   PairMerger(const WordCounts& words, const std::array<int32_t, 256>& byte_ids);
 
-  // The most frequent pair (ties: the lower left, then the lower right id); nothing if none is left that occurs twice.
-  // Returns each pair at most once: a pair that is not merged then is never merged.
+  // The most frequent pair (ties: the lower left, then the lower right id); nullopt if no pair occurs twice. Returns
+  // each pair at most once: a pair that the caller does not merge then is never merged.
   std::optional<Pair> take_best();
   // Replaces `pair` with the new token `result`, from left to right in every word. The id of `result` is one above the
   // highest so far.
@@ -48,7 +48,7 @@ class PairMerger {
   struct Candidate {
     int64_t count;
     Pair pair;
-    // The greatest in the heap is the best.
+    // The greatest candidate in the heap is the best one.
     bool operator<(const Candidate& other) const {
       return count != other.count ? count < other.count : pair > other.pair;
     }

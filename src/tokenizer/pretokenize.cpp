@@ -95,7 +95,8 @@ class Scanner {
   }
 
   // The end of the match of \s+(?!\S)|\s+ on the white space [begin, end). At the end of the text, the match is all of
-  // the white space. Elsewhere, it leaves the last of several characters, which the next word may take.
+  // the white space. Elsewhere, if there are several characters, the match leaves out the last one, which the next word
+  // may take.
   size_t white_space_end(size_t begin, size_t end) const {
     if (end == size()) return end;
     size_t last = end - 1;
@@ -146,8 +147,8 @@ size_t gpt2_word_end(const Scanner& text, size_t begin) {
   return text.run_end(at + first.bytes, first.kind);
 }
 
-// The word's end in llama3 and similar patterns. A word has at most `most_numbers` numbers; `whole_tail` is cl100k's
-// \s++$.
+// The word's end in llama3 and similar patterns. A word has at most `most_numbers` numbers; `whole_tail` adds cl100k's
+// alternative \s++$.
 size_t llama3_word_end(const Scanner& text, size_t begin, int most_numbers, bool whole_tail) {
   const Char first = text.char_at(begin);
   if (first.kind == CharClass::letter) return text.letters_end(begin + first.bytes);

@@ -7,8 +7,8 @@
 
 namespace gptmoe {
 
-// The patterns of common tokenizers, named after their origin. At every word's start, alternatives are tried from left
-// to right. Each byte of malformed UTF-8 counts as one character outside all classes.
+// The patterns of common tokenizers, named after their origin. At every word's start, the pattern's alternatives are
+// tried from left to right. Each byte of malformed UTF-8 counts as one character outside all classes.
 //   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+         (Radford et al. 2019)
 //   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+
 //           |\s+(?!\S)|\s+

@@ -11,8 +11,8 @@ struct Spelling {
 };
 
 // For each of our patterns, the regular expressions that make Hugging Face's tokenizers library split in the same
-// way. save_tokenizer() writes the first of them. The library's engine is Oniguruma. tiktoken's newer form of cl100k is
-// not among them: it has \p{N}{1,3}+, which Oniguruma reads as any number of digits.
+// way. save_tokenizer() writes the first one of each pattern. The library's engine is Oniguruma. tiktoken's newer form
+// of cl100k is not among them: it has \p{N}{1,3}+, which Oniguruma reads as any number of digits.
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},

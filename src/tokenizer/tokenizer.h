@@ -19,7 +19,7 @@ namespace gptmoe {
 
 // The token that ends documents in our own tokenizers.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
-// Files do not say which token ends documents: it is the first of these that a tokenizer has.
+// Files do not say which token ends documents: it is the first of these names that the tokenizer has.
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
 // A token that is not made by merging. Special tokens mark structure: text never encodes to them, so no document can
@@ -50,7 +50,7 @@ std::string no_token_for(unsigned char byte);
 // Immutable: threads share it.
 class Tokenizer {
  public:
-  // Every single byte that may be UTF-8 (utf8.h) must be among the tokens. The other 13 may be missing.
+  // Every single byte that may be UTF-8 (utf8.h) must be among the tokens. The other 13 byte values may be missing.
   explicit Tokenizer(Vocabulary vocabulary);
   Tokenizer(Tokenizer&&) = default;
   Tokenizer(const Tokenizer&) = delete;  // word_ids_ points into vocabulary_

@@ -19,7 +19,7 @@
 namespace gptmoe {
 
 struct TokenizerOptions {
-  std::optional<SplitPattern> pattern = {};  // for a rank file, which does not have one; an error for other files
+  std::optional<SplitPattern> pattern = {};  // for a rank file, which does not name one; an error for other files
   std::string end_of_text = {};              // text of the token; empty: the first of kEndOfTextNames
 };
 
@@ -29,12 +29,11 @@ Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptio
 
 // The files that load_tokenizer(path) reads, the one that identifies the layout first; none if nothing is at `path` or
 // it is a folder without a tokenizer. GPT-2's pair may come with a tokenizer_config.json. Throws UserError for an
-// unknown kind of file, a pair that is not complete, a dangling link, or a path that the system does not allow it to
-// check.
+// unknown kind of file, a pair that is not complete, a dangling link, or a path that cannot be accessed.
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
-// Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError if that format
-// cannot express the tokenizer (two tokens written in the same way).
+// Writes the tokenizer as a tokenizer.json, replacing `path` atomically. The file encodes text to the same ids. Throws
+// UserError if that format cannot express the tokenizer (two tokens written in the same way).
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// Reads a byte-level BPE model. Leaves end_of_text empty, since the format does not name it. Throws UserError naming
-// file and JSON path.
+// Reads a byte-level BPE model. Leaves end_of_text empty, since the format does not name that token. Throws UserError
+// naming file and JSON path.
 Vocabulary read_tokenizer_json(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -9,7 +9,7 @@ namespace gptmoe {
 constexpr uint32_t kCodePoints = 0x110000;  // U+0000 to U+10FFFF
 constexpr uint32_t kMalformed = 0xFFFFFFFF;
 
-// Whether valid UTF-8 can contain the byte. It never contains 13 bytes: C0, C1 and F5 to FF.
+// Whether valid UTF-8 can contain the byte. 13 byte values never occur in it: C0, C1 and F5 to FF.
 constexpr bool may_be_utf8(unsigned char byte) { return byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4); }
 
 struct CodePoint {
@@ -23,13 +23,13 @@ CodePoint read_code_point(std::string_view text, size_t at);
 // Appends the UTF-8 form of `value`, at most 0x10FFFF, to `out`.
 void append_utf8(std::string& out, uint32_t value);
 
-// The position of the first malformed byte; npos if the text is valid UTF-8.
+// The position of the first byte that is not part of valid UTF-8; npos if the whole text is valid.
 size_t find_malformed(std::string_view text);
 
-// The number of bytes at the end that begin a character and lack its last bytes: 0 to 3.
+// The length of the incomplete character at the end of the text: 1 to 3 bytes; 0 if there is none.
 size_t unfinished_bytes(std::string_view text);
 
-// The text with U+FFFD in place of every malformed byte.
+// The text with U+FFFD in place of every byte that is not part of valid UTF-8.
 std::string replace_malformed(std::string_view text);
 
 }  // namespace gptmoe

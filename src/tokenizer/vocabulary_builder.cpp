@@ -79,7 +79,7 @@ int32_t VocabularyBuilder::find(std::string_view name) const {
 void VocabularyBuilder::add_merge(std::string_view left, std::string_view right) {
   result_.assign(left).append(right);
   const Merge merge{find(left), find(right), find(result_), static_cast<int32_t>(out_.merges.size())};
-  // The text and the name differ only for added tokens.
+  // The lengths add up unless one of the three is an added token, whose name is its text.
   if (length(merge.left) + length(merge.right) != length(merge.result))
     user_error(in_quotes(left), " and ", in_quotes(right), " do not give ", in_quotes(result_),
                ": one is an added token");

@@ -19,16 +19,16 @@ class VocabularyBuilder {
   explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
 
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
-  // The vocabulary may also list an added token, by its text.
+  // Adds an entry of the vocabulary. If the entry is an added token, `name` is the token's text and not in byte names.
   void add_token(std::string_view name, const Json& id);
   // Call when all tokens are known. Places the added tokens at their ids. Each id must be the one that Hugging Face's
-  // tokenizers library gives the token, since that library ignores the ids in the file. For a token that is also in the
-  // vocabulary, that is its id there. The other tokens have consecutive ids, in the order of the list, starting at the
-  // vocabulary's number of entries.
+  // tokenizers library gives the token, since that library ignores the ids in the file. If the vocabulary lists the
+  // token too, that is the id in the vocabulary. The other tokens have consecutive ids, in the order of the list,
+  // starting at the vocabulary's number of entries.
   void place_added();
   // Checks that every byte that may be UTF-8 (utf8.h) has a token. The published GPT-NeoX-20B lacks the other bytes.
   void check_bytes() const;
-  // Adds the next merge by rank.
+  // Adds the merge of the next rank.
   void add_merge(std::string_view left, std::string_view right);
   Vocabulary take() { return std::move(out_); }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Words already encoded, so that frequent words are looked up rather than merged.
+// A cache of encoded words, so that frequent words are looked up rather than merged.
 #include <array>
 #include <cstdint>
 #include <cstring>

@@ -18,7 +18,8 @@ struct BuildInfo {
 
 const BuildInfo& build_info();
 
-// What --version says about every program: its name and version, then a line each with commit, build and compiler.
+// What every program prints first for --version: its name and version, then one line each for commit, build and
+// compiler.
 std::string version_text(const std::string& program);
 
 }  // namespace gptmoe

@@ -17,9 +17,9 @@ class Divergence {
 
   // Calls `check`, which throws NumericFailure if the run diverged.
   void check(const std::function<void()>& check);
-  // Checks the tensors of a checkpoint, each rank those that it holds.
+  // Checks the tensors of a checkpoint. Each rank checks those that it holds.
   void require_finite(Ops& ops, const CheckpointTensors& tensors);
-  // Checks a loss, which is the same on all ranks. `which`: "validation", for the message.
+  // Checks a loss, which is the same on all ranks. The message calls it the `which` loss, such as "validation".
   void require_finite_loss(const char* which, double loss);
 
  private:

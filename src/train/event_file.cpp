@@ -57,7 +57,7 @@ std::vector<std::filesystem::path> event_files(const std::filesystem::path& fold
   return files;
 }
 
-// The time in the name of the newest event file; -1 without one.
+// The time in the name of the newest event file; -1 if there is none.
 int64_t newest_event_file(const std::filesystem::path& folder) {
   int64_t newest = -1;
   for (const std::filesystem::path& file : event_files(folder))
@@ -111,7 +111,7 @@ class MessageReader {
   std::string_view rest_;
 };
 
-// Updates `seen` as a reader would that sees this event. `bytes` are the event's first bytes.
+// Updates `seen`, the events that a reader sees, with the next event. `bytes` are the event's first bytes.
 void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
   WrittenEvent event;
   for (MessageReader field(bytes); field.next();) {
@@ -130,7 +130,8 @@ class PieceReader {
   explicit PieceReader(const std::filesystem::path& path) : file_(path) {}
 
   int64_t size() const { return file_.size(); }
-  // `bytes` bytes at `position`, at most kPartBytes and within size(); valid until the next call.
+  // Returns the bytes from `position` on: at most kPartBytes, and within size(). The result is valid until the next
+  // call.
   std::string_view piece(int64_t position, size_t bytes) {
     if (position < first_ || position + static_cast<int64_t>(bytes) > first_ + std::ssize(part_)) {
       first_ = position;
@@ -154,7 +155,7 @@ void see_file(const std::filesystem::path& path, std::vector<WrittenEvent>& seen
     uint64_t length = 0;
     std::memcpy(&length, file.piece(at, sizeof length).data(), sizeof length);
     if (length > static_cast<uint64_t>(file.size() - at - kHead - kTail)) return;
-    see(file.piece(at + kHead, std::min<uint64_t>(length, kStart)), seen);  // the scalars follow
+    see(file.piece(at + kHead, std::min<uint64_t>(length, kStart)), seen);  // the scalars come later
     at += kHead + static_cast<int64_t>(length) + kTail;
   }
 }

@@ -23,8 +23,8 @@ std::string describe_ranks(const Config& config, const World& world) {
               "; gradients are sent in ", d.reduce_dtype);
 }
 
-// A line for each source of a mixture: its share of the tokens, so far and in the run's remaining `sequences`, and the
-// epochs of it that the run has read by its end. Empty if there is only one source.
+// One line for each source of a mixture: its share of the tokens, so far and in the remaining `sequences` of the run,
+// and how many epochs of the source the whole run reads. Empty if there is only one source.
 std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t sequences) {
   std::vector<std::string> lines;
   const std::vector<NamedText>& sources = data.sources();
@@ -43,7 +43,7 @@ std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t seque
   return lines;
 }
 
-// Reports shards with the same tokens in two sources; empty if there are none.
+// A line about shards in different sources that have the same tokens; empty if there are none.
 std::string describe_twice(const std::vector<NamedText>& sources) {
   std::map<std::pair<int64_t, uint64_t>, std::pair<const Shard*, const NamedText*>> seen;
   int64_t shards = 0;

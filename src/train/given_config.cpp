@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
              checkpoint.string(), ")");
 }
 
-// Other programs have a state.json too, but no weights beside it.
+// Also looks for weights, since other programs write files named state.json too.
 bool holds_checkpoint(const fs::path& folder) { return is_checkpoint(folder) && anything_at(folder / kModelFile); }
 
 // Throws UserError if the path is a folder or in a checkpoint.
@@ -47,8 +47,8 @@ void require_config_file(const fs::path& path) {
   user_error(path.string(), ": a folder, not a config; give a config file (JSON)");
 }
 
-// The id of the token that ends documents: data.end_of_text, or else that of data.tokenizer or of the run's copy.
-// Throws KeyError if neither is there, or the model's vocabulary does not have it.
+// The id of the token that ends documents: data.end_of_text if it is given, else the id in data.tokenizer or, if that
+// is gone, in the run's copy. Throws KeyError if there is no such id, or if it exceeds the model's vocabulary.
 int64_t find_document_end(const Config& config, const std::string& file, const fs::path& run) {
   constexpr const char* kNeeds = "data.document_mask needs its end-of-text token; ";
   constexpr const char* kRemedy = "or give the token's id as data.end_of_text";

@@ -58,7 +58,7 @@ std::string line_of(const Row& row, const std::string& previous) {
   return sealed(writer.take().dump());
 }
 
-// What must be known of a row to cut metrics.jsonl and to continue the event files.
+// What is needed about a row to cut metrics.jsonl and to continue the event files.
 struct RowSummary {
   int64_t step;
   std::optional<double> time;
@@ -99,8 +99,8 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
   return covered;
 }
 
-// Calls visit(row) for the complete rows from the last one back, until it returns false: parsing all rows of a long run
-// takes seconds.
+// Calls visit(row) for the complete rows, the last one first, until visit() returns false. Parsing all rows of a long
+// run would take seconds.
 template <typename Visit>
 void visit_from_end(const std::filesystem::path& run_dir, Visit&& visit) {
   const std::filesystem::path path = metrics_path(run_dir);
@@ -124,9 +124,9 @@ bool has_row(const std::filesystem::path& run_dir, const char* event, int64_t st
   return found;
 }
 
-// The first step whose row is missing from the event files as readers see them, or has another time there. That happens
-// if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if there is no
-// such step.
+// The first step whose row is missing from the event files as readers see them, or has a different time there. That
+// happens if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if
+// there is no such step.
 int64_t first_unseen(const std::vector<RowSummary>& rows, const std::vector<WrittenEvent>& seen) {
   size_t next = 0;
   for (const RowSummary& row : rows) {
@@ -156,8 +156,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
     const std::optional<std::vector<WrittenEvent>> seen = written_events(run_dir);
     const int64_t from = seen ? std::min(step, first_unseen(covered.rows, *seen)) : 0;
     events_.emplace(run_dir, seen ? std::optional(from) : std::nullopt);
-    // The row of `step`, which metrics.jsonl keeps, is written to the new event file again: readers drop it from the
-    // earlier one together with the later steps.
+    // Writes the covered rows from step `from` on to the new event file again, since readers drop them from the earlier
+    // files.
     for (size_t i = 0; i < covered.rows.size(); ++i) {
       const auto& [row_step, time, in_events, begin, bytes] = covered.rows[i];
       if (!in_events || row_step < from) continue;

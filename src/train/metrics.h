@@ -1,6 +1,6 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object with a seal per line, chained to the line before, each step at most once; and
-// the same rows for TensorBoard.
+// A run's metrics.jsonl. Each line is a row: a JSON object with a seal, chained to the preceding row. The file has each
+// step at most once per kind of row. TensorBoard's event files get the same rows.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -45,10 +45,10 @@ class MetricsFile {
   // to and including the step, eval and tasks rows before it (those of the step itself come after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
-  // those before it that earlier event files lack. `last_row` is the checksum of the last row that the checkpoint
-  // knows: the next row names it as its predecessor, so the loss of that row stays visible. Shows progress on a
-  // terminal if there are very many rows. Throws UserError if the file cannot be read or its rows are not in order,
-  // Failure if it cannot be written; its rows then stay.
+  // earlier rows that no other event file holds. `last_row` is the checksum of the last row that the checkpoint knows:
+  // the next row names it as its predecessor, so the loss of that row stays visible. Shows progress on a terminal if
+  // there are very many rows. Throws UserError if the file cannot be read or its rows are not in order, and Failure if
+  // it cannot be written; the file then keeps its rows.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
               const std::optional<std::string>& last_row = std::nullopt);
   MetricsFile(const MetricsFile&) = delete;
@@ -62,7 +62,7 @@ class MetricsFile {
   void tasks(const Progress& progress, const std::vector<TaskScore>& scores);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
-  // The checksum of the last row; empty without one.
+  // The checksum of the last row; empty if there is none.
   const std::string& last_row() const { return last_row_; }
   // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure as above.
   void sync();
@@ -80,17 +80,17 @@ class MetricsFile {
 };
 
 // The following functions throw UserError if the run has a metrics.jsonl that cannot be read. Those that look for one
-// row read from the last row back, and check no more rows than they read.
+// row read the last row first, and check no more rows than they read.
 
 // What is wrong with the rows as a whole, one line each (records/row_chain.h).
 std::vector<std::string> row_problems(const std::filesystem::path& run_dir, const std::optional<SavedRow>& saved);
-// Throws UserError, as MetricsFile does, unless a run could continue from a checkpoint at `step`.
+// Throws the UserError of MetricsFile's constructor unless a run could continue from a checkpoint at `step`.
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
-// Whether they hold scores of train.tasks at `step`.
+// Whether the run's metrics hold scores of train.tasks at `step`.
 bool has_tasks_row(const std::filesystem::path& run_dir, int64_t step);
-// The step of the last row; 0 without one.
+// The step of the last row; 0 if there is none.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
 // The last step up to `step` that has a train row; 0 if none has.
 int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step);

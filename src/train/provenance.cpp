@@ -35,7 +35,7 @@ std::string driver_version() {
   return "unknown";
 }
 
-// A GPU's describe() gives its name and the dtype of its matrix products.
+// On a GPU, describe() returns the GPU's name and the dtype of its matrix products.
 std::string gpu_name(const Ops& ops) {
   const std::string described = ops.describe();
   return described.substr(0, described.rfind(", "));
@@ -63,7 +63,7 @@ ordered_json build_entry() {
 ordered_json read_history(const std::filesystem::path& path) {
   const char* remedy = "remove it to continue without a record of builds and machines";
   if (file_type_at(path) == std::filesystem::file_type::not_found) return ordered_json::array();
-  const std::string content = read_text_file(path);  // what cannot be read must not be removed
+  const std::string content = read_text_file(path);  // no advice to remove a file that cannot be read: it may be intact
   const ordered_json record =
       with_remedy(remedy, [&] { return parse_sealed_json<ordered_json>(content, path.string()); });
   const auto whole = [](const ordered_json& entry) {

@@ -19,9 +19,9 @@ nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
 // Throws UserError if the run has a provenance.json that is not a provenance record.
 void require_provenance(const std::filesystem::path& run_dir);
 
-// Records that `entry` holds from `step` on. Drops entries for steps after `step`, as a run that returns to a
-// checkpoint drops their metrics. Adds nothing if the previous entry says the same. Throws UserError if the file is not
-// a provenance record, Failure if it cannot be written.
+// Records that `entry` holds from `step` on. Drops entries of later steps, since the run has returned to an earlier
+// checkpoint. Adds nothing if the previous entry differs only in its step. Throws UserError if the file is not a
+// provenance record, Failure if it cannot be written.
 void record_provenance(const std::filesystem::path& run_dir, int64_t step, nlohmann::ordered_json entry);
 
 }  // namespace gptmoe

@@ -49,7 +49,7 @@ struct Difference {
   std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
 };
 
-// Values by path. Lists of sources and of groups are whole: their keys depend on how many there are.
+// Values by path. A list of sources or of groups is one value, since the paths inside it depend on its length.
 ordered_json by_path(const ordered_json& config) {
   ordered_json rest = config, whole = ordered_json::object();
   for (const char* path : {"/data/train", "/data/val", "/train/tasks/files", "/optimizer/groups"}) {
@@ -181,7 +181,7 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
 
 namespace {
 
-// resumed_config(), with what the user can do about a difference.
+// resumed_config(). `remedy` says what the user can do about a difference.
 Config continued_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set,
                         const std::function<std::string(const Difference&)>& remedy) {
   require_no_lost_run(run_dir);
@@ -227,7 +227,7 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
 void require_unedited_config(const std::filesystem::path& run_dir) {
   const std::optional<LatestState> saved = latest_state(run_dir);
   if (!saved) return;
-  // The config is read first: a resume may change both files now, and it writes the history first.
+  // Reads the config before the history: a resume may change both files meanwhile, and it writes the history first.
   const auto stored = read_json<ordered_json>(config_path(run_dir), Comments::allowed);
   const RunHistory record = read_history(run_dir);
   for (const Difference& d : differences(ordered_json(*saved->state.config), stored))
@@ -287,7 +287,7 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
     user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
                "; give more steps");
   verify_checkpoint(checkpoint);
-  if (const auto other = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
+  if (const auto other = run_of_checkpoint(checkpoint)) {  // before the copy, so errors name these files
     require_rows_in_order(*other, state.step);
     require_provenance(*other);
     require_recorded_tokenizer(*other);

@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// Evaluates the weights of a run in training, on every rank together. Each call gathers the weights first, which is not
-// counted as training's communication.
+// Evaluates the weights of a run in training, on every rank together. Each call first gathers the weights; this traffic
+// does not count as training's.
 class RunEvaluation {
  public:
   // What belongs to the run. All of it outlives the evaluation.

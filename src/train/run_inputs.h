@@ -12,8 +12,9 @@
 
 namespace gptmoe {
 
-// The files of a tokenizer: their names in a run's folder and their contents. A tokenizer.json of any name is
-// "tokenizer.json"; the other layouts (tokenizer/tokenizer_file.h) keep their names.
+// The files of a tokenizer: their names in a run's folder and their contents. A file in the format of tokenizer.json
+// gets that name, whatever the source is called. The files of the other layouts (tokenizer/tokenizer_file.h) keep their
+// names.
 struct TokenizerCopy {
   std::filesystem::path source;
   std::vector<std::pair<std::string, std::string>> files;
@@ -34,21 +35,22 @@ void require_recorded_tokenizer(const std::filesystem::path& run_dir);
 // one in the run's folder or, if there is none, the one that history.json records.
 void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
-// Writes the copy into a run's folder. If the folder holds a tokenizer already, it must be the same: throws as
-// require_same_tokenizer() does. A copy without files changes nothing. Throws UserError if the system cannot look
-// there, for example because of a broken link.
+// Writes the copy into a run's folder. If the folder holds a tokenizer already, it must be the same: throws the
+// UserError of require_same_tokenizer(). A copy without files changes nothing. Throws UserError if the folder cannot be
+// accessed, for example because of a broken link.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
-// The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,
-// relative to the current folder or to the run's (history.json). Throws NoTokenizer naming the paths if there is none,
-// and UserError if the system cannot look there, or if it is not the one that state.json or history.json records.
+// The tokenizer of a checkpoint: the one in the checkpoint's folder, else the copy in its run's folder, else the one
+// that the config names, relative to the current folder or to the folder where the run was trained (history.json).
+// Throws NoTokenizer naming the paths if there is none. Throws UserError if a path cannot be accessed, or if the
+// tokenizer is not the one that state.json or history.json records.
 struct NoTokenizer : UserError {
   using UserError::UserError;
 };
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
-// For a run that continues: throws UserError if data.train or data.val match no file from the current folder, but do
-// from the folder where the run was last trained (history.json). The error names that folder.
+// For a run that continues: throws UserError if data.train or data.val match no file relative to the current folder,
+// but match one relative to the folder where the run was last trained (history.json). The error names that folder.
 void require_shards_here(const std::filesystem::path& run_dir, const Config& config);
 
 struct FoundShards {
@@ -56,8 +58,9 @@ struct FoundShards {
   std::string note;  // tells the user that these are not the tokens that the run read; empty if they are
 };
 
-// The validation shards of a checkpoint's run: data.val relative to the current folder or to the run's. If both hold
-// shards, those that the run read. Throws UserError naming the patterns if neither holds shards of every set.
+// The validation shards of a checkpoint's run: data.val relative to the current folder, or to the folder where the run
+// was trained. If both hold shards, prefers those that the run read. Throws UserError naming the patterns if neither
+// holds shards of every set.
 FoundShards find_validation_shards(const std::filesystem::path& checkpoint, const Config& config);
 
 }  // namespace gptmoe

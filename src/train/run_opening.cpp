@@ -19,12 +19,12 @@ struct Saved {
   int64_t step;
   Config config;
   std::optional<std::string> last_row;
-  bool sources_known = false;  // by their shards
+  bool sources_known = false;  // whether the checkpoint identifies each source by its shards
 };
 
 void note(const std::string& line) { std::printf("note: %s\n", printable(line).c_str()); }
 
-// Says if rows are gone: the file was cut short, or lines were removed.
+// Prints a note if rows are gone because the file was cut short or lines were removed.
 void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoint) {
   std::optional<SavedRow> last_row;
   if (checkpoint.last_row) last_row = {checkpoint.step, *checkpoint.last_row};
@@ -36,8 +36,9 @@ void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoin
               "; restore the file from a copy"));
 }
 
-// Refuses data that changed under the run. Returns whether the run was given other training data, or the same shards in
-// other sources, while the checkpoint cannot tell which source is which.
+// Throws UserError if files that the run read have changed. Returns whether training must read every source from its
+// beginning: the shards, or their division into sources, have changed, and the checkpoint does not identify the
+// sources.
 bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, const Config& given,
                 const HistoryEntry& now) {
   const RunHistory record = read_history(run_dir);

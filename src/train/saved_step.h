@@ -6,8 +6,9 @@
 
 namespace gptmoe {
 
-// The last step that a run saved. It is proven when a finite loss is computed from it: finite weights may still
-// overflow when they are used. Until then the checkpoint before it is kept, whatever checkpoint.keep says.
+// The last step that a run saved. The step is proven once a finite loss has been computed from its weights, since
+// finite weights may still overflow in use. Until then the checkpoint before it is kept too, even if checkpoint.keep is
+// 1.
 class SavedStep {
  public:
   // `keep`: checkpoint.keep of the run.
@@ -18,7 +19,7 @@ class SavedStep {
   bool proven() const { return proven_; }  // true if no step is saved
   // Call if the run continues from the checkpoint of this step.
   void resume(int64_t step);
-  // Every rank calls this. Saves state.step and throws as save_checkpoint() does.
+  // Every rank calls this. Saves state.step; throws the errors of save_checkpoint().
   void save(const CheckpointTensors& tensors, const CheckpointState& state);
   // Call when a finite loss was computed from the saved step or a later one.
   void prove();

@@ -45,14 +45,14 @@ std::string start_checksum(const fs::path& start) {
   return is_model_folder(start) ? WeightFiles(start).checksum(nullptr) : model_checksum(start);
 }
 
-// The other model.
+// The model whose weights are loaded.
 struct StartWeights::Source {
   fs::path path;
   std::string kind;  // in words, for the user
   std::string checksum;
   Config config;
   std::shared_ptr<const TensorReader> tensors;
-  std::vector<std::string> ignored_keys = {};  // ModelFolder's
+  std::vector<std::string> ignored_keys = {};  // of a ModelFolder
 };
 
 std::shared_ptr<const StartWeights::Source> StartWeights::open(const Config& config, World& world) {
@@ -89,8 +89,8 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, const std
     user_error("train.init_noise: ", config.train.init_noise,
                ", but no expert starts as a copy of a dense layer; remove it");
   }
-  if (!weights_.missing().empty()) lines_.push_back("missing there, initialised: " + joined(weights_.missing()));
-  if (!weights_.left_over().empty()) lines_.push_back("left over there, unused: " + joined(weights_.left_over()));
+  if (!weights_.missing().empty()) lines_.push_back("not in that model, initialised: " + joined(weights_.missing()));
+  if (!weights_.left_over().empty()) lines_.push_back("only in that model, unused: " + joined(weights_.left_over()));
   for (const auto& [key, change] : config_changes(source->config, config))
     if (holds(kMeaning, key) || (source->config.model.num_experts > 0 && holds(kMeaningOfExperts, key)))
       lines_.push_back(text(key, " was ", change.was->dump(), " there, and is ", change.is->dump(), " here"));

@@ -14,23 +14,23 @@
 
 namespace gptmoe {
 
-// The absolute path of what train.init_from names: a checkpoint (of a run, its latest one) or a Hugging Face folder.
-// Throws UserError if it is neither.
+// The absolute path of the weights that train.init_from names: a checkpoint (the latest one of a run) or a Hugging Face
+// folder. Throws UserError if it is neither.
 std::filesystem::path resolve_start(const std::filesystem::path& from);
-// The checksum of its weights (StartingWeights::checksum).
+// The checksum of the weights at a path from resolve_start() (StartingWeights::checksum).
 std::string start_checksum(const std::filesystem::path& start);
 
 class StartWeights {
  public:
-  // Opens the weights and verifies them for the model of `engine`, which needs no memory yet. Throws UserError as
-  // InitialWeights and upcycled_output_scale() do.
+  // Opens the weights and verifies them for the model of `engine`, which needs no memory yet. Throws the errors of
+  // InitialWeights and upcycled_output_scale(), and UserError if train.init_noise has no effect.
   StartWeights(const Config& config, const Engine& engine, World& world);
 
   // Writes the weights over the initial values in the engine's memory.
   void load(const Engine& engine, Memory& memory) const;
   StartingWeights record() const;
-  // For the startup summary, a line each: where the weights come from, which tensors are copies, missing or left over,
-  // and which keys of the model differ from the other run's and change what the same weights compute.
+  // Lines for the startup summary: where the weights come from, which tensors are copies, missing or left over, and
+  // which config keys make the weights compute something else here than in the model that they come from.
   const std::vector<std::string>& lines() const { return lines_; }
 
  private:

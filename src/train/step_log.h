@@ -18,11 +18,11 @@ class StepLog {
 
   // Counts a step that took `seconds`.
   void count(double seconds);
-  // Writes the row and the line of the last step counted. `progress` is the run's state after that step.
+  // Writes the row and the line of the last counted step. `progress` is the run's state after that step.
   void write(const Progress& progress, const StepResult& result);
   // Prints that this step's update was skipped.
   void skipped(int64_t step, const StepResult& result);
-  // Runs `work` without counting its communication as training's.
+  // Runs `work`; its communication does not count as training's.
   template <typename Work>
   void without_cost(Work&& work) {
     const TrafficCosts before = communicator_.costs();

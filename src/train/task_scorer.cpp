@@ -24,8 +24,8 @@ Tokenizer tokenizer_for(const Config& config, const fs::path& run_dir) {
   return tokenizer;
 }
 
-// Divides a task's requests among the ranks: the index of each rank's first request, then the end. A rank has whole
-// examples.
+// Divides a task's requests among the ranks. Returns the index of each rank's first request, then the number of
+// requests. A rank has all requests of an example, or none.
 std::vector<size_t> shares(const Task& task, size_t requests, size_t ranks) {
   std::vector<size_t> first_of_example = {0};
   for (size_t i = 0; first_of_example.back() < requests; ++i)

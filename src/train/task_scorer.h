@@ -11,13 +11,14 @@
 
 namespace gptmoe {
 
-// Scores a run's model on the tasks of train.tasks, as `gptmoe eval --task` scores a checkpoint. The ranks share the
-// examples.
+// Scores a run's model on the tasks of train.tasks, just as `gptmoe eval --task` scores a checkpoint. The ranks share
+// the examples.
 class TaskScorer {
  public:
   // Reads the tasks and encodes their examples with the tokenizer in `run_dir`, or else with data.tokenizer. `run_dir`
-  // is empty if the run is new. Without tasks does nothing. Throws UserError as find_task_files(), read_task() and
-  // make_requests() do, and if there is no tokenizer or it has more tokens than the model.
+  // is empty if the run is new. Does nothing if there are no tasks. Throws the errors of find_task_files(), read_task()
+  // and make_requests(), and UserError if there is no tokenizer, or if the tokenizer has more tokens than the model's
+  // vocabulary.
   TaskScorer(const Config& config, const std::filesystem::path& run_dir);
 
   bool empty() const { return tasks_.empty(); }

@@ -13,18 +13,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws UserError if the folder holds a run, parts of one or another config.json.
+// Throws UserError if the folder holds a run, parts of a run, or a config.json that is not a run's.
 void require_no_run(const fs::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   if (anything_at(run_dir / kRunConfigFile))
-    user_error((run_dir / kRunConfigFile).string(), ": is not a run's; choose another --out");
+    user_error((run_dir / kRunConfigFile).string(), ": does not belong to a run; choose another --out");
   require_no_lost_run(run_dir);
 }
 
-constexpr const char* kUnfinished = "branch.unfinished";  // names what the folder held before
+constexpr const char* kUnfinished = "branch.unfinished";  // lists the entries that the folder had before
 
-// Removes what a branch that was killed left. Throws as lock_run() does, and Failure if something cannot be removed.
+// Removes the files that a killed branch left behind. Throws the errors of lock_run(), and Failure if a file cannot be
+// removed.
 void remove_unfinished(const fs::path& run_dir) {
   const fs::path mark = run_dir / kUnfinished;
   if (!anything_at(mark)) return;
@@ -59,7 +60,7 @@ void UnstartedRun::claim() {
   require_no_run(run_dir_);
   made_.make(run_dir_, "choose another --out");
   std::unique_ptr<FolderLock> lock = lock_run(run_dir_);
-  require_no_run(run_dir_);  // another process may have begun one before it was locked
+  require_no_run(run_dir_);  // again: another process may have begun a run before this one got the lock
   before_ = folder_entries(run_dir_);
   lock_ = std::move(lock);
 }

@@ -12,11 +12,11 @@ namespace gptmoe {
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
 // Removes the mark of an unfinished branch from a folder that holds a run. A branch that is killed right after its
-// config.json was written leaves it. The caller holds the folder's lock. Ignores a mark that it cannot remove.
+// config.json was written leaves this mark. The caller holds the folder's lock. Ignores a mark that it cannot remove.
 void remove_branch_mark(const std::filesystem::path& run_dir);
 
-// The folder of a new run until its training begins. If that fails before the first step, what the run has written
-// there is removed: its new entries, and the folders that were made for it.
+// The folder of a new run until its training begins. If the run fails before its first step, removes what it has
+// written: its new entries in the folder, and the folders that were made for it.
 class UnstartedRun {
  public:
   // Does not touch the folder yet.
@@ -27,10 +27,10 @@ class UnstartedRun {
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
   const std::filesystem::path& dir() const { return run_dir_; }
-  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. If several
-  // processes start a run there at once, one continues. From now on new entries of the folder belong to this run.
-  // Throws UserError if the folder cannot be made or written, if another process trains there, or if it holds a run,
-  // parts of one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
+  // Makes the folder if it is not there, and locks it; removes what a killed branch left in it. If several processes
+  // start a run there at once, one continues. From now on new entries of the folder belong to this run. Throws
+  // UserError if the folder cannot be made or written, if another process trains there, or if it holds a run, parts of
+  // one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
   void claim();
   // For a run that is written in parts, config.json last. Call it with true between claim() and the first part, and
   // with false after config.json: if the program is killed in between, the next claim() removes the parts.
@@ -42,7 +42,7 @@ class UnstartedRun {
   std::filesystem::path run_dir_;
   MadeFolders made_;
   std::vector<std::filesystem::path> before_;
-  std::unique_ptr<FolderLock> lock_;  // null: nothing is this run's
+  std::unique_ptr<FolderLock> lock_;  // null: this run owns nothing here
 };
 
 }  // namespace gptmoe

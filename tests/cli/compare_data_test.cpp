@@ -48,7 +48,7 @@ TEST_F(CompareData, RestartTrainsAnewWhatReadOtherTokens) {
     fs::remove_all(files_ / "both/default");
     const std::string out = succeed(command({"--restart", "--jobs", jobs})).out;
     EXPECT_EQ(out.find("reusing"), std::string::npos);
-    expect_contains(out, "retraining  both/topk/seed_1: it read other data");
+    expect_contains(out, "retraining  both/topk/seed_1: its data or start weights have changed");
     succeed({"compare", "topk.json", "default.json", "--out", "fresh"});
     for (const char* run : {"topk/seed_1", "default/seed_1"})
       expect_same_run(files_ / "fresh" / run, files_ / "both" / run);

@@ -157,7 +157,7 @@ TEST_F(InputFilesTest, BadInputsAreErrorsWithARemedy) {
   const std::string names = text("whose names end in ", kReadNames, "; correct --input");
   EXPECT_EQ(error("none.txt"), at("none.txt") + ": no such file or folder; correct --input");
   EXPECT_EQ(error("none*.txt"), at("none*.txt") + ": nothing matches this pattern; correct --input");
-  EXPECT_EQ(error("f/*.md"), at("f/*.md") + ": no files match this pattern " + names);
+  EXPECT_EQ(error("f/*.md"), at("f/*.md") + ": this pattern matches no files " + names);
   EXPECT_EQ(error("f"), at("f") + ": no files in this folder " + names);
   EXPECT_EQ(error("a.csv"), text(at("a.csv"), ": the name does not end in ", kReadNames,
                                  "; convert it to JSON lines (.jsonl), or pipe the text in and give \"-\""));

@@ -200,7 +200,7 @@ TEST_F(Import, NamesTheTensorThatDoesNotFit) {
   EXPECT_EQ(refused([&](ReadTensors& tensors) {
               tensors["model.extra.bias"] = {{2}, {1, 2}};
             }),
-            file + "\"model.extra.bias\": has no place in the model that config.json describes");
+            file + "\"model.extra.bias\": is not part of the model that config.json describes");
   EXPECT_EQ(refused([&](ReadTensors& tensors) {
               tensors[embedding].sizes = {12, 29};
             }),

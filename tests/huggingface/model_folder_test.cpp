@@ -235,7 +235,7 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
       {2, R"({"mlp_only_layers": 0})", "mlp_only_layers: 0 is not supported: it must be a list of layers"},
       {2, R"({"decoder_sparse_step": 2})", "decoder_sparse_step: 2 is not supported: gptmoe computes 1"},
       {2, R"({"shared_expert_intermediate_size": 15})",
-       "shared_expert_intermediate_size: 15 is not supported: gptmoe has multiples of moe_intermediate_size, 10"},
+       "shared_expert_intermediate_size: 15 is not supported: it must be a multiple of moe_intermediate_size, 10"},
       {4, R"({"lm_head_bias": true})", "lm_head_bias: true is not supported: gptmoe computes false"},
       {4, R"({"num_experts_per_tok": 1})", "num_experts_per_tok: 1 is not supported: gptmoe computes 2"},
       {4, R"({"sliding_window": 6})", "sliding_window: 6 is not supported"},

@@ -139,7 +139,7 @@ TEST(RowChain, AMissingLastEvaluationIsReported) {
     write_run(folder / "run", metrics, R"({"train": {"steps": 4}, "data": {"val": )" + val + "}}");
     const Comparison comparison = compare({{"run", {read_run(folder / "run")}}});
     return std::count_if(comparison.notes.begin(), comparison.notes.end(), [](const std::string& note) {
-      return note.ends_with("has no evaluation of its last step; gptmoe train --resume makes it.");
+      return note.ends_with("has no evaluation of its last step; gptmoe train --resume evaluates it.");
     });
   };
   const std::string rows = eval_line(2, 200, 3, 20) + train_line(4, 400, 50);

@@ -154,7 +154,7 @@ TEST(RunLog, KnowsTheBuildAndMachineThatTrainedIt) {
   for (const char* bad : {"3", R"({"history": 3})", R"({"history": [{"from_step": 0, "build": {}}]})"}) {
     std::ofstream(path) << bad;
     EXPECT_EQ(error_of(folder / "run"),
-              path.string() + ": not a record of builds and machines; remove it to report without it");
+              path.string() + ": not a record of builds and machines; remove the file to report without this record");
   }
   std::filesystem::remove(path);
   EXPECT_TRUE(read_run(folder / "run").provenance.empty());

@@ -73,7 +73,7 @@ TEST(TaskCurves, AreInEveryReport) {
   const std::string table = text_report(comparison);
   for (const char* row :
        {"\ncopa accuracy                   0.500                    —\n", "\nlambada accuracy                0.250",
-        "\nof the weights' average         20.00", "\nskipped steps per run             2.0"})
+        "\nfinal, averaged weights         20.00", "\nskipped steps per run             2.0"})
     expect_contains(table, row);
   const std::string page = html_report(comparison, nullptr, 0);
   expect_contains(page, "Downstream tasks");

@@ -18,7 +18,7 @@ inline void expect_doc_page(const std::string& name, const std::string& content)
       << "docs/" << name << " is out of date: run this test with GPTMOE_UPDATE_DOCS=1 in the environment, then commit";
 }
 
-// A row of a Markdown table; `|` within a cell would end it.
+// A row of a Markdown table. A cell must not contain `|`, which would end it.
 inline std::string table_row(const std::vector<std::string>& cells) {
   std::string row = "|";
   for (const std::string& cell : cells) row += " " + cell + " |";

@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// Simulates a full disk by limiting the size of files: a write comes up short, and the next one fails. The limit holds
-// for root too.
+// Simulates a full disk by limiting the size of files: the write that reaches the limit is cut short, and the next one
+// fails. The limit holds for root too.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {

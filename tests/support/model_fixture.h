@@ -25,7 +25,7 @@ inline Config tiny_config(const nlohmann::json& changes = nlohmann::json::object
                            {"data", {{"train", "none"}}},
                            {"train", {{"steps", 10}, {"sequence_length", 7}, {"micro_batch_size", 2}}},
                            {"optimizer", {{"learning_rate", 1e-2}}}};
-  if (!changes.is_null()) config.merge_patch(changes);  // {} in an initialiser list is null
+  if (!changes.is_null()) config.merge_patch(changes);  // nlohmann::json turns {} in an initialiser list into null
   return parse_config(config, "test");
 }
 

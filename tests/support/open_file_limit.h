@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// Lowers the soft limit of open files, of this process and of those that it starts. Files that are open stay open. The
-// limit holds for root too.
+// Lowers the soft limit on the number of open files, for this process and for processes that it starts. Files that are
+// open stay open. The limit holds for root too.
 class OpenFileLimit {
  public:
   explicit OpenFileLimit(rlim_t files) {

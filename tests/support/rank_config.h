@@ -3,7 +3,7 @@
 
 namespace gptmoe::testing {
 
-// A model and a batch that up to eight ranks can share; `changes` is merged into the config.
+// A config whose model and batch up to eight ranks can share. `changes` is merged into it.
 inline Config rank_config(const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json run = {{"model",
                          {{"vocab_size", 1000},

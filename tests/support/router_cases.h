@@ -36,7 +36,7 @@ struct RouterCase {
 inline std::string router_case_name(const ::testing::TestParamInfo<RouterCase>& info) { return info.param.name; }
 inline void PrintTo(const RouterCase& router, std::ostream* out) { *out << router.name; }
 
-// Every trial of every router, or only the trials whose flag `has` is true.
+// Every trial of every router. If `has` is given, only the trials in which that flag is true.
 inline std::vector<RouterCase> router_cases(bool RouterTrial::*has = nullptr) {
   std::vector<RouterCase> cases;
   for (const Router& router : routers())

@@ -116,7 +116,7 @@ inline std::vector<std::string> events_of(const fs::path& run_dir) {
   return events;
 }
 
-// Both runs are complete and agree in every measured value and every saved bit.
+// Expects both runs to be complete, and to agree in every measured value and every saved bit.
 inline void expect_same_run(const fs::path& expected, const fs::path& actual) {
   EXPECT_EQ(metrics_of(expected), metrics_of(actual));
   const auto a = latest_checkpoint(expected), b = latest_checkpoint(actual);
@@ -132,8 +132,8 @@ inline void append_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::app | std::ios::binary) << text;
 }
 
-// Turns the run into one that crashed some time after saving at `step`: that checkpoint is the last one, but the
-// metrics go further.
+// Makes the run look as if it had crashed some time after it saved the checkpoint of `step`: that checkpoint is the
+// last one, but the metrics contain later steps.
 inline void cut_back(const fs::path& run_dir, int64_t step) {
   for (const fs::path& checkpoint : list_checkpoints(run_dir))
     if (read_checkpoint_state(checkpoint).step > step) fs::remove_all(checkpoint);

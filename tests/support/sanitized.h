@@ -1,6 +1,6 @@
 #pragma once
-// Tells whether this build runs under sanitizers. They find bad addresses and undefined behaviour, and slow tests down
-// three to ten times. So under sanitizers, tests skip long comparisons of numbers if other tests run the same code.
+// Whether this build runs under sanitizers. They find bad addresses and undefined behaviour, and make tests three to
+// ten times slower. So under sanitizers, a test skips long comparisons of numbers if other tests run the same code.
 namespace gptmoe {
 
 #ifdef GPTMOE_ASAN

@@ -28,7 +28,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// A folder in memory, if the machine has one, for tests of code that often flushes to disk.
+// A folder for tests of code that often flushes to disk: one in memory, if the machine has such a folder.
 inline std::filesystem::path memory_folder() {
   return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
 }

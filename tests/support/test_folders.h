@@ -1,11 +1,12 @@
 #pragma once
-// The folders of the tests' data and of the built programs. CMake generates the source file. No other source
-// contains a path, so the compiler cache serves every checkout.
+// The folders of the sources and of the built programs. CMake generates the source file of these functions. No other
+// source contains a path, so the compiler cache serves every checkout.
 #include <string>
 
 namespace gptmoe {
 
-std::string source_folder();  // the repository; an absolute path without a slash at the end
-std::string build_folder();   // likewise
+// Both are absolute paths without a slash at the end.
+std::string source_folder();  // the repository
+std::string build_folder();
 
 }  // namespace gptmoe

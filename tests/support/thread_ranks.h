@@ -53,7 +53,7 @@ class ThreadJob {
   std::multimap<int, std::string> messages_;
 };
 
-// Runs a collective only when it is waited for, as late as allowed, so that a result used too early is wrong.
+// Runs a collective as late as allowed: when a rank waits for it. So a result that is used too early is wrong.
 class ThreadCommunicator final : public Communicator {
  public:
   ThreadCommunicator(ThreadJob& job, int rank) : job_(job), rank_(rank) {}

@@ -58,8 +58,8 @@ TEST_F(InitFrom, TheRunStartsWithTheOtherRunsLoss) {
   train_quietly(from(source_), run_, false, &screen);
   EXPECT_EQ(loss_at(run_, 0), loss_at(source_, 12));
   expect_contains(screen, "checkpoints/step_00000012 (step 12); optimizer, schedule and data begin anew");
-  EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
-  EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
+  EXPECT_EQ(screen.find("not in that model"), std::string::npos) << screen;
+  EXPECT_EQ(screen.find("only in that model"), std::string::npos) << screen;
   // Apart from the weights, everything is as in a run that starts from initial values.
   EXPECT_EQ(metrics_of(run_)[1]["lr"], metrics_of(source_)[0]["lr"]);
   const auto record = read_history(run_).history.front().initialized_from;
@@ -104,8 +104,8 @@ TEST_F(InitFrom, DenseLayersBecomeExpertsWithoutChangingTheLoss) {
       EXPECT_NEAR(loss_at(run, 0), loss_at(source_, 12), 1e-4);
       expect_contains(screen, "30 tensors of experts are copies from dense layers, down projections times ");
       EXPECT_NEAR(std::stod(screen.substr(screen.find("times ") + 6)), K == 1 ? one.scale : one.scale_2, 1e-3);
-      expect_contains(screen, "missing there, initialised: model.layers.0-1.mlp.gate.weight (2)");
-      EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
+      expect_contains(screen, "not in that model, initialised: model.layers.0-1.mlp.gate.weight (2)");
+      EXPECT_EQ(screen.find("only in that model"), std::string::npos) << screen;
       EXPECT_EQ(screen.find(" was \"topk\" there"), std::string::npos) << "a dense model has no router:\n" << screen;
     }
 }
@@ -135,11 +135,11 @@ TEST_F(InitFrom, MissingAndLeftOverTensorsAreNamed) {
   train_quietly(folder_.config(), source_);
   std::string screen;
   train_quietly(from(source_, {{"router", {{"type", "default"}}}}), run_, false, &screen);
-  expect_contains(screen, "missing there, initialised: model.layers.0-1.mlp.default_vectors (2)");
+  expect_contains(screen, "not in that model, initialised: model.layers.0-1.mlp.default_vectors (2)");
   expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
   train_quietly(from(run_), folder_ / "back", false, &screen);
-  expect_contains(screen, "left over there, unused: model.layers.0-1.mlp.default_vectors (2)");
-  EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
+  expect_contains(screen, "only in that model, unused: model.layers.0-1.mlp.default_vectors (2)");
+  EXPECT_EQ(screen.find("not in that model"), std::string::npos) << screen;
 }
 
 TEST_F(InitFrom, TheLayersOfMissingTensorsAreNamed) {
@@ -194,7 +194,7 @@ TEST_F(InitFrom, AHuggingFaceFolderIsAStartToo) {
   EXPECT_EQ(loss_at(run_, 0), loss_at(source_, 12));
   expect_contains(screen,
                   (folder_ / "hf").string() + " (Qwen2MoeForCausalLM); optimizer, schedule and data begin anew");
-  for (const char* note : {"missing there", "left over there", " there, and is "})
+  for (const char* note : {"not in that model", "only in that model", " there, and is "})
     EXPECT_EQ(screen.find(note), std::string::npos) << screen;
   const auto record = read_history(run_).history.front().initialized_from;
   ASSERT_TRUE(record);
@@ -209,7 +209,7 @@ TEST_F(InitFrom, AHuggingFaceFolderIsAStartToo) {
   expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
   expect_contains(screen, "model.rope_theta was 10000.0 there, and is 500.0 here");
   train_quietly(from(folder_ / "hf", {{"model", {{"first_k_dense_replace", 1}}}}), folder_ / "less", false, &screen);
-  expect_contains(screen, "left over there, unused: model.layers.1.mlp.shared_experts.down_proj.weight");
+  expect_contains(screen, "only in that model, unused: model.layers.1.mlp.shared_experts.down_proj.weight");
 }
 
 TEST_F(InitFrom, ADenseHuggingFaceModelBecomesExperts) {

@@ -341,7 +341,7 @@ TEST_F(Lifecycle, ARunDoesNotReplaceTheConfigOfACheckpointOrAModel) {
   for (const fs::path& folder : {run_ / "checkpoints/step_00000008", folder_ / "exported"}) {
     const std::string before = read_text_file(folder / "config.json");
     expect_contains(error_line<UserError>([&] { train_quietly(constant(8), folder); }),
-                    (folder / "config.json").string() + ": is not a run's; choose another --out");
+                    (folder / "config.json").string() + ": does not belong to a run; choose another --out");
     EXPECT_EQ(read_text_file(folder / "config.json"), before);
   }
 }

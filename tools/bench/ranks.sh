@@ -14,7 +14,8 @@ cd "$repo_dir"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# measure NAME RANKS THREADS: appends "tokens/s share" of the steps after the first ten to NAME.
+# measure NAME RANKS THREADS: appends a line to the file NAME: tokens/s and the share of communication, of the steps
+# after the first ten.
 measure() {
   rm -rf "$folder/run"
   OMP_NUM_THREADS=$3 build/gptmoe train "$config" --out "$folder/run" --ranks "$2" --set train.steps="$steps" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares loss curves on the CPU and on the GPU in f32 and bf16. The first ten steps are those of the quickstart. Over
-# 200 steps, its tokens would choose other experts after a rounding error, and the curves would part by chance. So the
-# long runs have two experts, and every token goes to both.
+# 200 steps, some of its tokens would choose other experts after a rounding error, and the curves would part by chance.
+# So the long runs have two experts, and every token goes to both.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=training.sh
 source "$(dirname "${BASH_SOURCE[0]}")/training.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times the same steps in PyTorch.
+# Times the steps of steps.sh in PyTorch.
 set -euo pipefail
 : "${repo_dir:?}" "${out:?}"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a training run three times, the last without CUDA graphs, and expects the same bits.
+# Trains the same run three times, the third time without CUDA graphs, and expects the same bits.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=training.sh
 source "$(dirname "${BASH_SOURCE[0]}")/training.sh"

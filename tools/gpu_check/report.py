@@ -16,7 +16,7 @@ SAME_START_WITHIN, F32_WITHIN, BF16_WITHIN, MEMORY_WITHIN = 1e-4, 0.002, 0.01, 0
 
 
 def tokens(folder):
-    """Each token has eight likely successors of 2048, some likelier than others."""
+    """Each of the 2048 tokens has eight likely successors, some likelier than others."""
     os.makedirs(folder + ".tmp")
     rng = random.Random(1)
     successors = [[rng.randrange(2048) for _ in range(8)] for _ in range(2048)]

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the stages that train: configs/quickstart/default.json on data/quickstart if it exists, else on generated
-# tokens.
+# Sourced by the stages that train. They train configs/quickstart/default.json, on data/quickstart if it exists, else on
+# generated tokens.
 : "${repo_dir:?}" "${build_dir:?}" "${out:?}"
 
 report=$repo_dir/tools/gpu_check/report.py

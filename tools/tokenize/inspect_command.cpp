@@ -74,7 +74,7 @@ int inspect_command(const TokenizerChoice& choice, const std::vector<std::string
   ShardSeals seals;
   for (const std::string& path : paths) {
     const Shard shard = open_shard(path);
-    const std::string seal = describe_seal(shard, seals);  // first: a damaged shard has unknown ids
+    const std::string seal = describe_seal(shard, seals);  // checked first: a damaged shard may have unknown ids
     std::string line = describe_header(shard);
     if (tokenizer) line += describe_text(shard, *tokenizer);
     std::puts(printable(line + seal).c_str());

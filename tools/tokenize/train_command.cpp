@@ -68,7 +68,7 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
 }  // namespace
 
 int train_command(const TextInput& input, const TrainTokenizerOptions& options) {
-  // This is checked before hours of reading.
+  // These checks come before hours of reading.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
   const MadeFolders folder(options.output.has_parent_path() ? options.output.parent_path() : ".", "correct --output");
   if (file_type_at(options.output) == fs::file_type::directory)

@@ -142,8 +142,8 @@ void MpiCommunicator::wait(Ticket ticket) {
   for (progress(); !pieces_.empty() && pieces_.front().ticket <= ticket; progress()) sched_yield();
 }
 
-// Moves every piece on as far as possible without waiting. Every rank starts the first stages in the order of pieces_,
-// and the gathers in that order too. The two kinds may interleave differently on each rank.
+// Advances every piece as far as possible without waiting. Every rank starts the first stages in the order of pieces_,
+// and the gathers in that order too. First stages and gathers may interleave differently on each rank.
 void MpiCommunicator::progress() {
   bool all_begun = true, all_gathering = true;  // for all earlier pieces
   for (Piece& piece : pieces_) {

@@ -16,7 +16,7 @@ namespace gptmoe {
 
 class MpiCommunicator final : public Communicator {
  public:
-  // Collective over `ranks`. `countable` is the largest count that MPI takes; tests set it.
+  // Collective over `ranks`. `countable` is the largest count that MPI takes; tests pass a small one.
   MpiCommunicator(MPI_Comm ranks, Activity& activity, int64_t countable = INT_MAX);
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
@@ -43,7 +43,7 @@ class MpiCommunicator final : public Communicator {
     char* base;
     DType dtype;
     int root;
-    std::vector<int64_t> counts, at;  // by rank: elements of its part, and where they start
+    std::vector<int64_t> counts, at;  // by rank: the number of elements of its part, and the first one's offset
     Stage stage = Stage::queued;
     int slot = -1;
     MPI_Request request = MPI_REQUEST_NULL;

@@ -17,7 +17,8 @@ namespace gptmoe {
 namespace {
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
-constexpr unsigned kAbortSeconds = 5;  // given to MPI to end the job; then this process ends, which launchers notice
+// How long MPI may take to end the job. Then this process ends, which launchers notice.
+constexpr unsigned kAbortSeconds = 5;
 
 class MpiWorld final : public World {
  public:

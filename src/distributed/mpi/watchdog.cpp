@@ -126,7 +126,7 @@ void Watchdog::hear(Clock::time_point now) {
   }
 }
 
-// Sends a heartbeat unless the previous one is still under way: a suspended neighbour does not receive heartbeats.
+// Sends a heartbeat unless the previous one is still under way. A suspended neighbour does not receive heartbeats.
 void Watchdog::send(bool leaving) {
   int gone = 1;
   if (sending_ != MPI_REQUEST_NULL) MPI_CHECK(MPI_Test(&sending_, &gone, MPI_STATUS_IGNORE));
@@ -149,9 +149,9 @@ void Watchdog::look_at_progress(Clock::time_point now, const char* waiting) {
     give_up(
         text(world_.name(world_.rank()), " has made no progress for ", hang_seconds_,
              " s and is not waiting for another rank; if its work takes that long, raise distributed.hang_seconds"));
-  // If this rank waits for a rank that hangs, that rank reports itself. News takes a while to travel around the ring.
+  // If this rank waits for a rank that hangs, that rank reports itself. Ticks take a while to travel around the ring.
   const double patience = hang_seconds_ + std::min(5.0, hang_seconds_) + 2 * Seconds(interval_).count() * world_.size();
-  // The lowest rank reports for all; if it is gone, the next one does.
+  // Each rank waits a little longer than the one below it. So the lowest rank that still runs reports for all.
   const double turn = 2 * Seconds(interval_).count() * world_.rank();
   if (comm_ == MPI_COMM_NULL || Seconds(now - last_any_got_on_).count() < patience + turn) return;
   give_up(text("no rank has made progress for ", static_cast<int64_t>(patience), " s; ", world_.name(world_.rank()),

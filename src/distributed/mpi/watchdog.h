@@ -19,7 +19,7 @@ namespace gptmoe {
 
 class Watchdog {
  public:
-  // Collective. Seconds as in World::watch(), at least one of them not 0.
+  // Collective. The limits are those of World::watch(); at least one of them is not 0.
   Watchdog(MPI_Comm ranks, World& world, Activity& activity, double heartbeat_seconds, double hang_seconds);
   // Says goodbye to the next rank and watches the previous rank until that rank has said goodbye.
   ~Watchdog();

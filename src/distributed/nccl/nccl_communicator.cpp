@@ -149,7 +149,7 @@ class NcclCommunicator final : public Communicator {
     CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), asked_for_.get(), 0));
   }
 
-  // Events are reused: one is free again once the compute stream has been told to wait for it.
+  // Events are reused. One is free again once the compute stream has been told to wait for it.
   Ticket started(Traffic traffic, int64_t bytes) {
     TrafficCost& cost = costs_[static_cast<size_t>(traffic)];
     ++cost.calls;

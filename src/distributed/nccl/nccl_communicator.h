@@ -12,8 +12,8 @@ namespace gptmoe {
 // kernels of `ops` must be CudaKernels on the current device, which no other rank may use. Call it on all ranks of
 // `world`. `ops` must outlive the communicator.
 //
-// RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it; the communicator must
-// outlive such work. One run of the work waits for exactly the collectives that it starts.
+// RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it. Then the communicator
+// must outlive the RepeatedWork, and each run must wait for exactly the collectives that it starts.
 //
 // costs() counts calls; replays of a graph are not counted.
 //

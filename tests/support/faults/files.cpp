@@ -1,5 +1,5 @@
-// Counts the C library calls that concern files below GPTMOE_FAULTS_FOLDER. Call number
-// GPTMOE_FAULTS_AT goes wrong.
+// Counts the calls of the C library for files below GPTMOE_FAULTS_FOLDER, and makes call number GPTMOE_FAULTS_AT go
+// wrong.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ Function* original(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
-// Files that were opened below the folder.
+// For each file descriptor: whether its file was opened below the folder.
 constexpr int kMaxFiles = 1 << 16;
 std::atomic<bool> counted[kMaxFiles];
 
@@ -42,8 +42,8 @@ void count_file(int fd, bool yes) {
   if (fd >= 0 && fd < kMaxFiles) counted[fd] = yes;
 }
 
-// Writes the absolute path of `path`, which is relative to the folder open as `folder`, and returns whether it is below
-// the folder of the plan.
+// Writes the absolute path of `path` to `absolute`, and returns whether it is below the folder of the plan. `folder` is
+// the descriptor of the folder that `path` is relative to.
 bool below(int folder, const char* path, char (&absolute)[PATH_MAX]) {
   if (!plan().record || !path) return false;
   int length = 0;
@@ -63,7 +63,7 @@ bool below(int folder, const char* path, char (&absolute)[PATH_MAX]) {
   return length > 0 && std::strncmp(absolute, plan().folder, prefix) == 0;
 }
 
-// Whether the call for a path goes wrong. Sets errno if it fails.
+// Counts a call for a path and returns whether it must fail. If so, sets errno.
 bool fails(const char* name, const char* path, int folder = AT_FDCWD) {
   const int before = errno;
   char absolute[PATH_MAX];
@@ -72,7 +72,7 @@ bool fails(const char* name, const char* path, int folder = AT_FDCWD) {
   return now;
 }
 
-// What happens to a call for an open file.
+// Counts a call for an open file and returns what must happen to it.
 Act act_on(const char* name, int fd) {
   if (fd < 0 || fd >= kMaxFiles || !counted[fd]) return Act::none;
   const int before = errno;
@@ -360,8 +360,8 @@ int closedir(DIR* folder) {
   return next(folder);
 }
 
-// Its own calls are inside the C library, where no library can replace them. So it fails as if it could not read the
-// folder of the pattern.
+// The calls that glob() makes are inside the C library, where no library can replace them. So glob() itself fails as if
+// it could not read the folder of the pattern.
 int glob(const char* pattern, int flags, int (*stop)(const char*, int), glob_t* found) {
   static const auto next = original<int(const char*, int, int (*)(const char*, int), glob_t*)>("glob");
   if (fails("glob", pattern) && ((stop && stop(pattern, plan().error) != 0) || flags & GLOB_ERR)) return GLOB_ABORTED;

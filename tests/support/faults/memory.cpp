@@ -1,5 +1,5 @@
-// Counts allocations with operator new, but each call stack only once per process. Allocation number GPTMOE_FAULTS_AT
-// throws std::bad_alloc.
+// Counts allocations with operator new. Each call stack counts only once per process. Allocation number
+// GPTMOE_FAULTS_AT throws std::bad_alloc.
 #include <execinfo.h>
 
 #include <atomic>
@@ -14,9 +14,9 @@ namespace {
 
 constexpr int kFrames = 8;
 constexpr std::size_t kPlaces = 1 << 16;
-std::atomic<std::uint64_t> places[kPlaces];  // hashes of the call stacks seen, by hash; 0: free
+std::atomic<std::uint64_t> places[kPlaces];  // a hash table of the hashes of the call stacks so far; 0: a free entry
 
-// Whether this call stack has not allocated before.
+// Whether this is the first allocation with this call stack.
 bool from_new_place() {
   void* frames[kFrames];
   const int count = backtrace(frames, kFrames);

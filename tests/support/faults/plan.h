@@ -1,17 +1,18 @@
 #pragma once
-// What the libraries of this folder do to the program that they are preloaded into (LD_PRELOAD). The environment says:
+// What the libraries of this folder do to the program that they are preloaded into (LD_PRELOAD). These environment
+// variables set it:
 //   GPTMOE_FAULTS_RECORD  a file of kRecordBytes zeros, which all processes of a job share
 //   GPTMOE_FAULTS_AT      the number of the call that goes wrong, counted from 1 over all processes; 0: none
-//   GPTMOE_FAULTS_DO      what happens there: the name of an error (EIO), "short", "kill" or "delay"
-//   GPTMOE_FAULTS_CALLS   a file to which the name of each call is added, one a line; optional
-//   GPTMOE_FAULTS_FOLDER  only files below this absolute path count
+//   GPTMOE_FAULTS_DO      what happens in that call: an error, given by its name (EIO), or "short", "kill" or "delay"
+//   GPTMOE_FAULTS_CALLS   a file to which the name of each call is added, one per line; optional
+//   GPTMOE_FAULTS_FOLDER  only calls for files below this absolute path count
 #include <cstdint>
 
 namespace gptmoe::faults {
 
-// The start of the record. A killed process leaves it as it was at the kill.
+// The contents of the file GPTMOE_FAULTS_RECORD. If the process is killed, the file keeps them.
 struct Record {
-  uint64_t calls;  // so far
+  uint64_t calls;  // the number of calls so far
   char call[248];  // the call that went wrong: "rename PATH"
 };
 inline constexpr int64_t kRecordBytes = sizeof(Record);
@@ -31,8 +32,8 @@ struct Plan {
 // The plan that the environment describes, read at the first call. It allocates no memory with operator new.
 const Plan& plan();
 
-// Counts a call of `name` for `path`. Returns whether it is the one that goes wrong. If so, it has noted the call in
-// the record and carried out Act::kill or Act::delay.
+// Counts a call of the function `name` for `path`. Returns whether this call goes wrong. If so, also notes the call in
+// the record and carries out Act::kill or Act::delay.
 bool reached(const char* name, const char* path);
 
 }  // namespace gptmoe::faults

@@ -1,5 +1,5 @@
 #pragma once
-// The async proxy's view of a block's shared memory, and which of its bytes copies and products are using.
+// The async proxy's view of a block's shared memory, and the bytes of it that copies and products are using.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,9 +16,9 @@ class AsyncProxy {
   size_t bytes() const { return view_.size(); }
   size_t offset_of(const void* address, const char* who) const;
 
-  // Copies what `who` reads to `to`, whole words of four bytes. Throws if threads have written it since the last fence,
-  // if a copy is still writing it, or if nothing has written a word of it. A word of 0xFF bytes counts as written only
-  // where its write was noted (shared_accesses.h).
+  // Copies these bytes, which are whole words of four bytes, to `to`. Throws if threads have written one of them since
+  // the last fence, if a copy is still writing one, or if nothing has written one of the words. A word of 0xFF bytes
+  // counts as written only if its write was noted (shared_accesses.h). `who` is the reader's name for messages.
   void read(size_t offset, void* to, size_t count, const char* who) const;
   // Whether the bytes are still those in `expected`.
   bool unchanged(size_t offset, const void* expected, size_t count) const;

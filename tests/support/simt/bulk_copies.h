@@ -21,7 +21,7 @@ class BulkCopies {
   void wait_read(int groups);
 
   bool any_load() const { return !loads_.empty(); }
-  // Completes a load that is under way, at random.
+  // Completes one of the loads that are under way, chosen at random.
   void complete_one();
   // Throws KernelError if anything is under way.
   void end() const;

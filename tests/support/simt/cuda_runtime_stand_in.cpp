@@ -1,4 +1,4 @@
-// Implements the CUDA runtime calls that the backend makes, over host memory. Tests link this in place of the library.
+// Implements the CUDA runtime calls that the backend makes, over host memory. Tests link this instead of the library.
 // Streams, events and graphs are in stream.cpp.
 #include <cuda_runtime.h>
 

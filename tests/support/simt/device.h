@@ -40,7 +40,7 @@ namespace simt {
 template <typename T>
 struct Shuffle {
   T value, result;
-  int source;  // the lane to read; if it is outside the warp or the mask, the reading lane gets its own value
+  int source;  // the lane whose value this lane gets; outside the warp or the mask, this lane keeps its own value
 };
 
 template <typename T>
@@ -59,7 +59,7 @@ T shuffle(uint32_t mask, const char* name, T value, int source) {
   return operand.result;
 }
 
-// ---- Approximate functions err as far as CUDA's manuals allow, and the error depends only on the exact result.
+// ---- Approximate functions. Their errors are as large as CUDA's manuals allow, and depend only on the exact result.
 
 // `exact` with an error of at most `ulps` units in the last place.
 inline float off_by(int ulps, float exact) {

@@ -13,8 +13,10 @@ namespace simt {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kAlignment = 256;                  // as cudaMalloc promises
-constexpr size_t kPoisonedBytes = size_t{1} << 18;  // the rest stays zero, because untouched pages are quick to guard
+constexpr size_t kAlignment = 256;  // what cudaMalloc promises
+// The number of first bytes that are NaNs. The rest stays zero, because pages that were never touched are quick to
+// guard.
+constexpr size_t kPoisonedBytes = size_t{1} << 18;
 
 struct Region {
   char* base;          // start of the leading guard page
@@ -60,7 +62,7 @@ void* allocate_device(size_t bytes) {
   if (memory == MAP_FAILED) return nullptr;
   const Region region{static_cast<char*>(memory), inner_bytes};
   mprotect(region.inner(), inner_bytes, PROT_READ | PROT_WRITE);
-  // Placed at the end of its pages, so that the guard page after them catches an overrun.
+  // The memory is at the end of its pages, so that the guard page after them catches an overrun.
   char* begin = region.inner() + (inner_bytes - bytes) / kAlignment * kAlignment;
   std::memset(begin, 0xFF, std::min(bytes, kPoisonedBytes));
   regions().emplace(begin, region);

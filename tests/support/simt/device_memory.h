@@ -5,7 +5,7 @@
 
 namespace simt {
 
-void* allocate_device(size_t bytes);  // the first bytes are NaNs; guard pages on both sides
+void* allocate_device(size_t bytes);  // between two guard pages; the first bytes are NaNs
 bool release_device(void* memory);    // false: `memory` was not allocated here
 size_t device_memory_in_use();        // bytes, in whole pages
 bool in_device_memory(const void* address);

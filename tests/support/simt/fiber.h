@@ -12,9 +12,9 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Prepares to run `body` from its beginning; `body` must not throw. A body that is still running is
-  // abandoned: its stack is reused without unwinding. So across leave(), a body must not hold anything that owns
-  // memory.
+  // Prepares to run `body` from its beginning; `body` must not throw. If an earlier body has not returned, it is
+  // abandoned: its stack is reused without unwinding. So a body must not hold anything that owns memory while it calls
+  // leave().
   void start(size_t stack_bytes, std::function<void()> body);
   // Runs the body until it calls leave() or returns.
   void enter();
@@ -28,7 +28,7 @@ class Fiber {
   size_t stack_bytes_ = 0;
   bool abandoned_ = false;
   std::function<void()> body_;
-  void* inside_ = nullptr;  // saved stack pointer of whichever side is not running
+  void* inside_ = nullptr;  // the saved stack pointers; that of the running side is out of date
   void* outside_ = nullptr;
 #ifdef GPTMOE_ASAN  // AddressSanitizer tracks stacks
   void* outside_fake_stack_ = nullptr;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kAllLanes = 0xFFFFFFFF;
 
-// What a block keeps of these instructions.
+// What a block keeps for the instructions of this file.
 struct HopperBlock final : BlockState {
   AsyncProxy proxy{shared_memory(), shared_bytes()};
   Mbarriers barriers;
@@ -86,7 +86,7 @@ bool mbarrier_try_wait(void* barrier, uint32_t parity) {
     return own->block->barriers.ended(own->barrier, own->parity);
   };
   if (!ended(&wait)) {
-    if (current_timing() == Timing::interleaved && random_below(4) == 0) {  // its time is over
+    if (current_timing() == Timing::interleaved && random_below(4) == 0) {  // the wait has timed out
       give_way();
       return false;
     }

@@ -1,23 +1,24 @@
 #pragma once
-// The instructions of compute capability 9.0a that kernels/cuda/hopper wraps. Each follows the PTX ISA, and breaking a
-// rule of it throws KernelError:
-//   * wgmma reads shared memory when it is issued. The wait for it compares the operands with what it read: a
-//     difference means that a stage was reused too early. Sums are poisoned with NaNs until the wait.
+// The instructions of compute capability 9.0a that kernels/cuda/hopper wraps. Each follows the PTX ISA, and a kernel
+// that breaks a rule of the PTX ISA gets a KernelError. In detail:
+//   * wgmma reads shared memory when it is issued. The wait for it compares its operands with what it read. A
+//     difference means that a stage was reused too early. Sums are NaNs until the wait.
 //   * wgmma_fence() is needed before the first product and after each wait that completed one. This is stricter than
-//     the PTX ISA, which asks for it only where registers were touched. Nothing notices an A in registers that was
-//     written between the fence and its product.
-//   * Warps of a warpgroup run on their own, but must come to the same instructions.
-//   * Bulk copies arrive as Timing says: late, only when no thread can run; early, when issued; interleaved, at random.
-//   * The async proxy has its own view of shared memory, which fence_async_proxy() refreshes. The fence of one thread
-//     covers the writes of all that came before it in time. A GPU may require a fence by each thread that wrote.
+//     the PTX ISA, which requires it only if registers were accessed. If A is in registers, a write to them between the
+//     fence and the product goes unnoticed.
+//   * The warps of a warpgroup run independently, but must execute the same instructions.
+//   * Timing decides when a bulk copy arrives: when no thread can run (late), when it is issued (early), or at a random
+//     time (interleaved).
+//   * The async proxy has its own view of shared memory, which fence_async_proxy() refreshes. A fence covers all writes
+//     before it, those of other threads too. A GPU may require a fence by each thread that wrote.
 #include <cuda.h>
 
 #include <cstdint>
 
 namespace simt {
 
-// Where shared memory begins in the window that descriptors and swizzles count from: the system takes the first 1024
-// bytes of a block's memory.
+// Descriptors and swizzles use addresses in a window of shared memory. The block's memory begins at this address,
+// because the system takes the first 1024 bytes of the window.
 constexpr uint32_t kWindowStart = 1024;
 // The address of an operand in that window. Throws unless a descriptor can hold it and the two offsets.
 uint32_t descriptor_address(const void* start, uint32_t leading, uint32_t stride);

@@ -13,9 +13,9 @@ namespace simt {
 namespace {
 
 constexpr size_t kSharedBytesWithoutAsking = 48 * 1024;
-constexpr size_t kSharedBytesPerBlock = 1024;  // that the system takes for itself
-constexpr unsigned kThreadsOfAnyKernel = 256;  // 255 registers for each
-// Of a multiprocessor of compute capability 9.0.
+constexpr size_t kSharedBytesPerBlock = 1024;  // what the system takes for itself
+constexpr unsigned kThreadsOfAnyKernel = 256;  // a block of this size fits even if each thread uses 255 registers
+// The limits of a multiprocessor of compute capability 9.0.
 constexpr int kResidentThreads = 2048, kResidentBlocks = 32;
 constexpr size_t kResidentSharedBytes = 228 * 1024;
 
@@ -63,7 +63,7 @@ void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>
   launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, body);
   if (!running.bounded && running.threads > kThreadsOfAnyKernel)
     throw KernelError("a kernel without __launch_bounds__ ran with " + std::to_string(running.threads) +
-                      " threads, for which a multiprocessor may not have the registers");
+                      " threads, which may need more registers than a multiprocessor has");
 }
 
 }  // namespace

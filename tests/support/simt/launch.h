@@ -5,11 +5,13 @@
 //   * for a grid, block or shared memory that the GPU cannot take
 //   * for more than 48 KiB of shared memory, unless cudaFuncSetAttribute allowed the kernel that much
 //   * if the kernel would be loaded during a capture. CUDA loads kernels when they are first used, and loading may need
-//     what a capture forbids.
-// The running kernel throws KernelError if its block is larger than its __launch_bounds__; or larger than 256 threads
-// if it declares none, because a thread may use up to 255 of a multiprocessor's 65,536 registers; or if its
-// __launch_bounds__ ask for more blocks than fit on a multiprocessor of compute capability 9.0, the GPU for which the
-// bounds are chosen.
+//     calls that a capture forbids.
+// The running kernel throws KernelError in these cases:
+//   * Its block has more threads than its __launch_bounds__ allow.
+//   * It declares no __launch_bounds__, and its block has more than 256 threads. A thread may use up to 255 registers,
+//     and a multiprocessor has 65,536.
+//   * Its __launch_bounds__ request more blocks than fit on a multiprocessor of compute capability 9.0. The bounds are
+//     chosen for GPUs of that capability.
 #include <cuda_runtime.h>
 
 #include <functional>
@@ -18,7 +20,7 @@
 
 namespace simt {
 
-// Copies the arguments and returns a call of the kernel with them, to be made by every thread.
+// Copies the arguments and returns a function that calls the kernel with them. Every thread calls that function.
 using BindArguments = std::function<std::function<void()>(void** arguments)>;
 // Makes a function known as a kernel.
 void register_kernel(const void* kernel, BindArguments bind);
@@ -38,11 +40,12 @@ void register_kernel(void (*kernel)(Params...)) {
 // The build inserts this call at the start of every kernel that declares __launch_bounds__.
 void launch_bounds(int threads, int blocks_per_multiprocessor = 1);
 
-// The blocks that fit on a multiprocessor of compute capability 9.0 together, as far as threads and shared memory limit
-// them.
+// The number of blocks that fit together on a multiprocessor of compute capability 9.0, if only threads and shared
+// memory limit it.
 int resident_blocks(int threads, size_t shared_bytes);
 
-// As when a program starts: no kernel is loaded, and none is allowed more than 48 KiB of shared memory.
+// Restores the state at the start of a program: no kernel is loaded, and none may use more than 48 KiB of shared
+// memory.
 void unload_kernels();
 
 }  // namespace simt

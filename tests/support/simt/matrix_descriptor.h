@@ -12,12 +12,13 @@ struct MatrixDescriptor {
   // Throws KernelError for values that the PTX ISA does not define.
   explicit MatrixDescriptor(uint64_t bits);
 
-  // The window address of a unit of 16 bytes. K-major: unit `k` of row `mn`, which holds 8 k. MN-major: unit `mn`,
-  // which holds 8 rows, of step k.
+  // The address of a unit of 16 bytes, which holds 8 elements, in the window of shared memory (kWindowStart in
+  // hopper.h). In a K-major operand, the unit holds row `mn` at depths 8 k to 8 k + 7. In an MN-major operand, the unit
+  // holds rows 8 mn to 8 mn + 7 at depth `k`.
   uint32_t unit_address(uint32_t mn, uint32_t k, bool mn_major) const;
 };
 
-// The address at which a swizzle puts the byte that belongs to `address`.
+// The address to which a swizzle moves the byte whose address without a swizzle is `address`.
 inline uint32_t swizzled(uint32_t address, uint32_t swizzle_bytes, uint32_t base_offset) {
   if (swizzle_bytes == 0) return address;
   return address ^ ((address / 128 - base_offset) % (swizzle_bytes / 16)) * 16;

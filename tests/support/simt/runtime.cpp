@@ -32,7 +32,7 @@ std::mt19937_64& order() {
 
 Timing timing = Timing::late;
 
-// True once in `times`, at random.
+// True with probability 1 / `times`.
 bool once_in(unsigned times) { return order()() % times == 0; }
 
 enum class State : uint8_t { ready, at_barrier, in_warp, waiting, done };
@@ -66,7 +66,8 @@ struct Thread {
   SharedAccesses::Accessor accessor() const { return {warp * kWarpSize + lane, warp}; }
 };
 
-// A place for a block. Blocks use it one after another: allocating stacks takes longer than running most blocks.
+// The stacks and records of a running block. Blocks use them one after another, because allocating stacks takes longer
+// than running most blocks.
 struct Place {
   std::array<Thread, kMaxThreads> threads;
   SharedAccesses accesses;
@@ -133,7 +134,7 @@ class Block {
   size_t shared_bytes() const { return shared_bytes_; }
   int thread_count() const { return static_cast<int>(threads_.size()); }
   std::unique_ptr<BlockState>& state() { return state_; }
-  // The running thread's name for messages, or the block's.
+  // The name of the running thread for messages; between two threads, the name of the block.
   std::string who() const { return running_ ? name_of(*running_) : "block " + in_words(index_); }
 
  private:
@@ -204,7 +205,7 @@ void Block::step() {
     running_ = nullptr;
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     if (!accesses_.race().empty())
-      throw KernelError(name_of(*thread) + ": " + accesses_.race());  // not thrown by the access: it may be anywhere
+      throw KernelError(name_of(*thread) + ": " + accesses_.race());  // code that must not throw may make the access
     done_ += thread->state == State::done;
     moved = true;
   }

@@ -1,7 +1,7 @@
 #pragma once
 // A miniature GPU on the host. It runs a kernel that the host compiler has compiled, one block after another. The
 // threads of a block are fibers that yield at barriers and warp operations. This shows whether a kernel's indexing and
-// synchronisation are right, never how fast it is:
+// synchronisation are right. It does not show how fast the kernel is.
 //   * Blocks run in shuffled order, and so do threads between two barriers: a missing barrier changes the results.
 //     With Timing::interleaved, two blocks overlap and threads also take turns between barriers.
 //   * Races in shared memory are reported (shared_accesses.h) where the compiler can trace accesses: in builds by
@@ -40,16 +40,17 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
 // Seeds the random order of blocks and threads.
 void set_seed(uint64_t seed);
 
-// How kernels run from now on.
+// How kernels run.
 //   * late: a cp.async copies when its group is waited for, blocks run one after another, and threads take turns at
 //     barriers and warp operations.
-//   * early: a cp.async copies immediately.
+//   * early: like late, but a cp.async copies immediately.
 //   * interleaved: a cp.async copies at a random time, and two blocks overlap. If accesses to shared memory are traced,
 //     threads also take turns at random accesses.
 enum class Timing { late, early, interleaved };
+// Sets how kernels run from now on.
 void set_timing(Timing timing);
 
-// An access to memory by the running thread. Code outside kernels may call it, too.
+// Notes an access to memory by the running thread. Code outside kernels may call it too, which has no effect.
 void note_access(const void* address, size_t bytes, bool write);
 // While an object lives, accesses of the running thread are atomic.
 class AtomicAccess {
@@ -95,18 +96,19 @@ int thread_number();  // in its block
 int threads_of_block();
 size_t shared_bytes();
 
-// Lets other threads run until ready(context) is true. If no thread can run any more, the report of the deadlock says
-// that this one waits describe(context).
+// Lets other threads run until ready(context) is true. If no thread can run any more, the report of the deadlock
+// contains "waits " + describe(context) for this thread.
 void wait_until(bool (*ready)(void*), std::string (*describe)(void*), void* context);
 // Lets other threads run for a while.
 void give_way();
-// What finds races in the running block (shared_accesses.h). These instructions note their accesses there.
+// The object that finds races in the running block (shared_accesses.h). Further instructions must note their accesses
+// in it.
 SharedAccesses& shared_accesses();
 
-// What a block keeps for such instructions: empty when the block starts.
+// What a block keeps for further instructions; null when the block starts.
 struct BlockState {
   virtual ~BlockState() = default;
-  // Called after threads have run; `stuck` if none could. Returns whether anything happened.
+  // Called after threads have run. `stuck`: no thread could run. Returns whether anything happened.
   virtual bool advance(bool stuck) = 0;
   // Called when all threads have ended.
   virtual void end() = 0;

@@ -7,7 +7,8 @@
 
 namespace simt {
 
-// For calls that would notice a broken device: counts the call and returns an error if the device is broken.
+// Every call that would notice a broken device calls this. Counts the call, and returns an error if the device is
+// broken.
 inline cudaError_t use_device() {
   return ++simulated_device.calls > simulated_device.calls_before_failure ? cudaErrorIllegalAddress : cudaSuccess;
 }

@@ -1,13 +1,14 @@
 #pragma once
 // Finds data races in a block's shared memory, by the rules of CUDA's memory model. Two accesses to the same place race
-// if different threads make them, at least one writes, not both are atomic, and nothing orders them: there is no
-// __syncthreads() between them, within a warp no __syncwarp(), and no chain of named barriers and mbarriers from one
-// thread to the other. A place is two bytes, the smallest element of our kernels. A cp.async writes from its issue to
-// the wait for its group, and a bulk copy until its bytes reach its mbarrier. During that time no thread may read or
-// write the destination.
+// if different threads make them, at least one writes, not both are atomic, and nothing orders them. They are ordered
+// by a __syncthreads() between them, by a __syncwarp() if both threads are in one warp, and by a chain of named
+// barriers and mbarriers from one thread to the other. A place is two bytes, the smallest element of our kernels. A
+// cp.async writes from its issue to the wait for its group. A bulk copy writes from its issue until its bytes reach its
+// mbarrier. During that time no thread may read or write the destination.
 //
-// Of the reads of a warp, only the latest is kept. An mbarrier or a named barrier orders it if any lane of the warp
-// arrived later. Where mbarriers are in use, an atomic change is compared only with the next access to its place.
+// Some races are missed. Only the latest of a warp's reads is kept, and it counts as ordered by an mbarrier or a named
+// barrier if any lane of the warp arrived there later. If a block uses mbarriers or named barriers of a part of the
+// block, an atomic change is compared only with the next access to its place.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +23,8 @@ class SharedAccesses {
     int thread, warp;
   };
   enum class Kind { read, write, atomic };
-  // What comes before a point in time: for each thread, and at last for bulk copies, all accesses before this time.
+  // What comes before an event: for each thread, and in the last element for bulk copies, all accesses before this
+  // time.
   using Past = std::vector<uint64_t>;
 
   // Begins a block: forgets all accesses.
@@ -30,10 +32,11 @@ class SharedAccesses {
   void block_synchronised() { block_sync_ = ++clock_; }
   void warp_synchronised(int warp);
   void synchronised(const std::vector<int>& threads);  // at a named barrier
-  // `thread`, or a bulk copy, arrives at an mbarrier whose arrivals so far came after `past`, which this extends.
+  // `thread`, or a bulk copy, arrives at an mbarrier. `past` is what comes before the end of the mbarrier's phase; adds
+  // what comes before this arrival.
   void thread_arrives(int thread, Past& past);
   void copy_arrives(Past& past);
-  // What `thread` does from now on comes after `past`.
+  // Notes that what `thread` does from now on comes after `past`.
   void follows(int thread, const Past& past);
 
   bool contains(const void* address) const {
@@ -44,7 +47,7 @@ class SharedAccesses {
   void copy_starts(const void* to, size_t bytes, Accessor by);
   void copy_ends(const void* to, size_t bytes, Accessor by);
   void bulk_copy_ends(const void* to, size_t bytes);
-  // wgmma reads for a whole warp: a write before it must be ordered with at least one lane.
+  // wgmma reads for a whole warp. An earlier write must be ordered before at least one lane of the warp.
   void warp_reads(const void* address, size_t bytes, int warp);
 
   // Whether threads or copies have written any of these bytes, as far as accesses are traced.
@@ -58,7 +61,7 @@ class SharedAccesses {
     int thread = -1, warp = -1;
     uint64_t time = 0;
   };
-  // One line of the cache: every access of a kernel to shared memory reads and writes a place.
+  // Fills one cache line, because every access of a kernel to shared memory reads and writes a Place.
   struct alignas(64) Place {
     Access write, read;  // the latest ones
     // The warps that have read the place, and those that have changed it atomically, since the block last synchronised.
@@ -80,8 +83,8 @@ class SharedAccesses {
   bool reads_ordered(const Place& place, uint32_t warps, Accessor by) const;
   void note_reader(Place& place, int warp);
   static std::string writer_of(const Place& place);
-  void begin(Place& place);  // forgets the warps from before the last __syncthreads()
-  // Begins to keep pasts. Most kernels need none.
+  void begin(Place& place);  // forgets readers and changers from before the last __syncthreads()
+  // Begins to keep pasts_. Most kernels do not need it.
   void keep_pasts();
   size_t threads() const { return warp_syncs_.size() * 32; }
   size_t column(int thread) const { return thread == kBulkCopies ? threads() : static_cast<size_t>(thread); }
@@ -93,7 +96,7 @@ class SharedAccesses {
   void for_each_place(const void* address, size_t bytes, Visit visit);
 
   static constexpr size_t kPlaceBytes = 2;
-  static constexpr int kBulkCopies = -2;  // as a thread
+  static constexpr int kBulkCopies = -2;  // the number of the thread that all bulk copies count as
   std::vector<Place> places_;
   std::vector<uint64_t> warp_syncs_;  // when each warp was last synchronised
   uint64_t clock_ = 0, block_start_ = 0, block_sync_ = 0, pasts_start_ = 0;

@@ -9,13 +9,13 @@ struct SimulatedDevice {
   int count = 1, current = 0;
   char host[4] = {};  // the first bytes of every GPU's UUID; the last byte is its index
   int major = 9;
-  // Few, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
+  // Only two, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
   int multiprocessors = 2;
-  bool has_code = true;          // the program contains code for it
+  bool has_code = true;          // whether the program contains code for the GPU
   int driver_version = 99990;    // 0: none is installed
   int shared_bytes = 227 << 10;  // per block
   int64_t memory_bytes = int64_t{1} << 40;
-  // Launches, copies and waits so far, and the number of them after which the device stays broken.
+  // The number of launches, copies and waits so far, and the number of them after which the device is broken for good.
   int64_t calls = 0, calls_before_failure = INT64_MAX;
   int64_t host_waits = 0;  // waits of the host for a stream or an event so far
 };

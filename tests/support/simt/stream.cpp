@@ -45,7 +45,7 @@ struct Stream {
   int64_t last_work = 0;  // position of the last item that is not a wait
   // For every other stream, the position that it is known to have reached before this stream's next item runs.
   std::map<std::shared_ptr<Stream>, int64_t> knows;
-  std::set<std::shared_ptr<Stream>> waited_for;  // directly
+  std::set<std::shared_ptr<Stream>> waited_for;  // the streams that this one has waited for directly
 };
 using StreamPtr = std::shared_ptr<Stream>;
 
@@ -68,7 +68,7 @@ struct Step {
 using Recording = std::vector<Step>;
 
 struct Capture {
-  int64_t id;  // from 1
+  int64_t id;  // counted from 1
   StreamPtr origin;
   std::map<StreamPtr, int64_t> joined = {};  // every captured stream, with its last_work before it joined
   Recording steps = {};
@@ -231,7 +231,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   event_of(event) = {stream, busy_milliseconds, stream->asked, recorded(stream) ? capture->id : 0, stream->knows};
   return cudaSuccess;
 }
-// Right only if nothing was pending when the events were recorded.
+// The result is right only if no work was pending when the events were recorded.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   REFUSE_IN_CAPTURE();
   if (!event_of(start).stream || !event_of(end).stream) return cudaErrorInvalidResourceHandle;

@@ -1,8 +1,8 @@
 #pragma once
-// Streams, events and graphs of the simulated GPU. Work submitted to a stream runs immediately, unless it is submitted
-// as late work, as collectives are. Late work, and all work behind it on the same stream, runs as late as CUDA allows:
-// when something waits for it. So a missing wait shows in the results. While a stream is captured, nothing runs, and a
-// call that CUDA then forbids fails and makes the capture invalid.
+// Streams, events and graphs of the simulated GPU. Work submitted to a stream runs immediately, except late work, such
+// as collectives. Late work, and all work behind it on the same stream, runs as late as CUDA allows: when something
+// waits for it. So a missing wait shows in the results. Work that a captured stream receives is recorded and does not
+// run. A call that CUDA forbids during a capture fails and makes the capture invalid.
 #include <cuda_runtime.h>
 
 #include <functional>

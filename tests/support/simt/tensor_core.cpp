@@ -17,7 +17,7 @@ using Floats = float __attribute__((vector_size(kColumns * sizeof(float))));
 using Ints = int32_t __attribute__((vector_size(kColumns * sizeof(int32_t))));
 using Doubles = double __attribute__((vector_size(kColumns * sizeof(double))));
 
-constexpr int kLowest = -90;  // bits far below this exponent are lost, which hardware would keep
+constexpr int kLowest = -90;  // bits far below this exponent are lost, although hardware would keep them
 // Sums with a larger operand, an infinity or a NaN are computed as floats.
 constexpr float kLargestFactor = 0x1p60f, kLargestSum = 0x1p120f;
 
@@ -35,7 +35,7 @@ Floats load(const float (&x)[kColumns]) {
   return row;
 }
 
-// x without the elements that are not within the limit; clears `within` if there are any.
+// x with zeros in place of the elements that exceed the limit. Sets `within` to false if there are such elements.
 Floats keep(const Floats& x, float limit, bool& within) {
   const Ints fits = (x <= limit) & (x >= -limit);
   for (int n = 0; n < kColumns; ++n) within = within && fits[n];

@@ -12,7 +12,7 @@
 namespace simt {
 namespace {
 
-constexpr int kRegisters = 65536, kMostPerThread = 256;  // of a multiprocessor
+constexpr int kRegisters = 65536, kMostPerThread = 256;  // registers of a multiprocessor, and of a thread
 
 float from_bf16(uint32_t bits) { return std::bit_cast<float>(bits << 16); }
 

@@ -1,6 +1,6 @@
 #pragma once
 // The warpgroups of a block: their products by wgmma and their registers. A warp computes its 16 rows of a product when
-// all its lanes have come; the other warps of its warpgroup may be ahead or behind.
+// all its lanes have arrived. The other warps of its warpgroup may be ahead or behind.
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -23,12 +23,14 @@ class Warpgroups {
   void commit(int warp);
   void wait(int warp, int groups);
 
-  // The two steps of setmaxnreg: what all lanes do together, and what a warp that needs more registers waits for.
+  // The two steps of setmaxnreg. All lanes of a warp together call set_registers(). A warp that needs more registers
+  // then waits until take_registers() returns true.
   void set_registers(int warp, int count, bool more);
   bool take_registers(int warp, int count);
   int free_registers() const { return free_registers_; }
 
-  // Throws KernelError if a warp has not come to what others of its warpgroup came to, or if a product is under way.
+  // Throws KernelError if a warp has not executed an instruction that another warp of its warpgroup executed, or if a
+  // product is under way.
   void end() const;
 
  private:
@@ -48,7 +50,7 @@ class Warpgroups {
   struct Product {
     const float* sums;                                        // the first lane's registers
     std::vector<Unit> units;                                  // what it read of shared memory
-    std::array<const uint32_t*, kWarpSize> a_registers = {};  // or null
+    std::array<const uint32_t*, kWarpSize> a_registers = {};  // null: A is in shared memory
     std::array<std::array<uint32_t, 4>, kWarpSize> a_values = {};
   };
   struct Warp {
@@ -56,7 +58,7 @@ class Warpgroups {
     std::vector<Product> open;
     std::deque<std::vector<Product>> groups;
     std::vector<Sums> sums;
-    size_t steps = 0;  // instructions of its warpgroup that it has come to
+    size_t steps = 0;  // the number of its warpgroup's instructions that it has executed
     int registers = 0, register_steps = 0;
   };
   struct Step {
@@ -65,7 +67,7 @@ class Warpgroups {
     bool operator==(const Step&) const = default;
   };
 
-  // All warps of a warpgroup come to the same instructions.
+  // Notes an instruction of `warp`. Throws unless all warps of the warpgroup execute the same instructions.
   void step(int warp, const Step& step);
   // Reads for `warp` rows [first, first + rows.size()) of A or columns of B.
   void read(int warp, Product& product, const MatrixDescriptor& descriptor, bool mn_major, size_t first,

@@ -49,7 +49,7 @@ def relative_l2(got, wanted, m):
 
 
 def report(what, differences, bounds):
-    """Notes the largest difference in units of its bound."""
+    """Prints the differences, and remembers the largest one divided by its bound."""
     global worst
     shares = [differences[name] / bound for name, bound in bounds.items()]
     largest = max(shares) if all(map(math.isfinite, shares)) else math.inf
@@ -63,7 +63,7 @@ def round_up(width):
 
 
 def for_gpt(tensors, m, experts):
-    """The golden tensors, by their names in pytorch_moe.Gpt. torch._grouped_mm needs rows of a multiple of 16 bytes (8
+    """The golden tensors under their names in pytorch_moe.Gpt. torch._grouped_mm needs rows of a multiple of 16 bytes (8
     values in bf16), so experts are padded with weights of 0, which change nothing."""
     out = {}
     padding = round_up(m["moe_intermediate_size"]) - m["moe_intermediate_size"] if experts == "grouped" else 0
@@ -115,7 +115,7 @@ def gradients(model):
 
 
 def learning_rate(config, s):
-    """The learning rate at step s, as docs/mathematics.md and tests/golden define it."""
+    """The learning rate at step s, by the formula of docs/mathematics.md and tests/golden."""
     peak, schedule = config["optimizer"]["learning_rate"], config["schedule"]
     warmup, floor = schedule["warmup_steps"], peak * schedule["min_lr_ratio"]
     if s < warmup:
@@ -218,7 +218,7 @@ def olmoe_config(balanced):
 
 
 def for_olmoe(weights, m):
-    """The tensors of pytorch_moe.Gpt with stacked experts, by their names in OLMoE."""
+    """The tensors of pytorch_moe.Gpt with stacked experts, under their names in OLMoE."""
     H, G, D = m["num_attention_heads"], m["num_key_value_heads"], m["head_dim"]
     names = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "norm1": "input_layernorm",
              "norm2": "post_attention_layernorm", "attention.out": "self_attn.o_proj",

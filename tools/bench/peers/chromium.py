@@ -5,7 +5,7 @@ import subprocess
 
 
 class Browser:
-    """Chromium, asked through its debugging pipe: JSON messages that end in a zero byte.
+    """Chromium, controlled through its debugging pipe: JSON messages that end in a zero byte.
 
     Prints what scripts of the page throw or log, and keeps it in `messages`.
     """
@@ -59,7 +59,7 @@ class Browser:
             pass
 
     def run(self, script):
-        """The value of an expression, or of the promise that it gives. An exception there is a RuntimeError here."""
+        """The value of an expression, or of the promise that it gives. Raises RuntimeError if the expression throws."""
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']['exception'].get('description', 'it throws')}")

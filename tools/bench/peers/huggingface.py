@@ -252,7 +252,7 @@ class Check:
                 self.expect(same_tensors, f"{name}: tensors of an export of the import")]
 
     def round_trip(self, index, source):
-        """Imports a folder and exports it again: the checkpoint, and whether the tensors are the same."""
+        """Imports a folder and exports it again. Returns the checkpoint and whether the tensors are the same."""
         start, again = self.folder / f"start_{index}", self.folder / f"again_{index}"
         self.gptmoe("import", source, "--out", start)
         self.gptmoe("export", start, "--out", again)
@@ -348,7 +348,7 @@ def rounding_decides(model, window, difference):
 
 
 def same_tensors(source, export):
-    """Whether two folders hold the same tensors. The export is in f32, which holds every value of the others."""
+    """Whether two folders hold the same tensors. The export is in f32, which holds every value of the source's type."""
     theirs, ours = ({name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
                     for folder in (source, export))
     return theirs.keys() == ours.keys() and all(torch.equal(theirs[name].float(), ours[name]) for name in ours)
@@ -364,7 +364,7 @@ def print_table(head, names, run):
 
 
 def chosen_names(parser, only, known):
-    """The names in the value of --only, or all. An unknown one ends the script."""
+    """The names in the value of --only, or all names. An unknown name ends the script."""
     names = only.split(";") if only else list(known)
     for name in names:
         if name not in known:

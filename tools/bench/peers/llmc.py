@@ -3,9 +3,9 @@
 
     python3 llmc.py CONFIG.json --dir LLMC_DIR [--threads 2] [--steps 5] [--warmup 1]
 
-Prints one JSON object with the median over the steps after the warm-up. llm.c's shape, B and T must be the config's. It
-does not print B and T, so they are checked through the numbers of batches and activations, which depend on them. Tried
-with llm.c's commit f1e2ace651495b74ae22d45d1723443fd00ecd3a; the JSON names the commit of the checkout.
+Prints one JSON object with the median over the steps after the warm-up. llm.c's shape, B and T must be the config's.
+llm.c does not print B and T, so they are checked through the numbers of batches and activations, which depend on them.
+Tried with llm.c's commit f1e2ace651495b74ae22d45d1723443fd00ecd3a; the JSON names the commit of the checkout.
 """
 import argparse
 import json

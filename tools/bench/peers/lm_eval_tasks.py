@@ -8,7 +8,7 @@ log-likelihoods of every candidate to a relative 1e-4. Prints a Markdown table w
 status is 1 if anything differs.
 
 The tasks are files as `gptmoe eval --task` takes them (docs/eval.md). lm-evaluation-harness reads copies of them, in
-which white space at both ends of a text is dropped, as gptmoe does. Nothing is fetched.
+which white space at both ends of a text is dropped, just as gptmoe drops it. Nothing is fetched.
 
     python3 -m venv venv && venv/bin/pip install "lm_eval[hf]"
     venv/bin/python tools/bench/peers/lm_eval_tasks.py --task arc_easy.jsonl openbook_qa.jsonl winogrande.jsonl \\
@@ -67,7 +67,7 @@ class Task:
 
     def write(self, folder):
         """The copy and the description that lm-evaluation-harness reads. A context never ends in white space,
-        which belongs to the continuation, as in gptmoe."""
+        since white space there belongs to the continuation, just as in gptmoe."""
         before, space = self.delimiter.rstrip(), self.delimiter[len(self.delimiter.rstrip()):]
         rows = []
         for line in self.lines:
@@ -76,7 +76,7 @@ class Task:
                    "contexts": [context + before for context in line.get("context_options", [])],
                    "target": line.get("continuation", "")}
             if self.kind == "loglikelihood":
-                row["target"] = space + row["target"]  # it puts no delimiter here
+                row["target"] = space + row["target"]  # lm-evaluation-harness puts no delimiter here
             rows.append(row)
         columns = {"multiple_choice": ("context", "options", "gold"), "schema": ("gold", "contexts", "target"),
                    "loglikelihood": ("context", None, "target")}[self.kind]

@@ -122,7 +122,7 @@ def check_refusals(folder, scratch):
 
 
 def check_names(scratch):
-    """Every ending is read whatever its case, and other files are named."""
+    """Checks that endings in capital letters are read too, and that other files are named."""
     folder, out = os.path.join(scratch, "names"), os.path.join(scratch, "names_out")
     os.makedirs(folder)
     table = pyarrow.table({"text": ["one", "two"]})

@@ -190,7 +190,7 @@ def at_least_f32(x):
 
 
 def for_products(x):
-    """The tensor in autocast's type, where autocast is on: it does not convert the operands of torch._grouped_mm."""
+    """The tensor, in autocast's type if autocast is on, since autocast leaves the operands of torch._grouped_mm alone."""
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
@@ -240,7 +240,8 @@ class StackedExperts(RoutedExperts):
 
     @torch.compiler.disable
     def products(self, rows, experts_R, counts):
-        # Indexing would make a gradient of the size of all experts' weights for each expert; unbind's is one stack.
+        # With indexing, the backward would make a gradient as large as all experts' weights for each expert. With
+        # unbind, it stacks the experts' gradients once.
         weights = zip(rows.split(counts.tolist()), self.gate_up.unbind(), self.down.unbind())
         return torch.cat([F.linear(swiglu(F.linear(chunk, gate_up)), down) for chunk, gate_up, down in weights])
 

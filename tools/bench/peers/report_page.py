@@ -36,7 +36,7 @@ class Page:
                 f".find((svg) => svg.getClientRects().length).querySelectorAll({json.dumps(inside)})]")
 
     def box(self, element):
-        """Left, top, width and height in the window of what a JavaScript expression gives, after scrolling to it."""
+        """Scrolls to an element, a JavaScript expression. Returns its left, top, width and height in the window."""
         return self.run(f"((element) => {{ element.scrollIntoView({{block: 'center'}}); const box = "
                         f"element.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; }})({element})")
 
@@ -84,7 +84,7 @@ class Page:
           (row) => [...row.cells].map((cell) => cell.textContent.trim())))])(document.querySelector('{self.figure(chart, ".values")}'))""")
 
     def point_at(self, chart, x_value, touch=False):
-        """Points at the place of a value on the x axis, by the frame that the markup names."""
+        """Points at a value on the x axis. The markup names the frame of the chart."""
         left, right, top, bottom, x0, x1, *_ = map(float, self.run(f"""[...document.querySelectorAll('{self.figure(chart, "svg")}')]
           .find((svg) => svg.getClientRects().length).dataset.frame""").split())
         picture = f"""[...document.querySelectorAll('{self.figure(chart, "svg")}')].find((svg) => svg.getClientRects().length)"""
@@ -100,12 +100,12 @@ class Page:
         return x
 
     def path(self, chart, index=0):
-        """The points of the line `index` that is shown, in the picture's units."""
+        """The points of the line with number `index` among those shown, in the picture's units."""
         d = self.run(self.shown(chart, ".line") + f"[{index}].getAttribute('d')")
         return [tuple(map(float, point.split())) for point in re.split("[ML]", d)[1:]]
 
     def save(self, chart, folder):
-        """Presses CSV. Returns the rows of the file."""
+        """Presses the button CSV. Returns the rows of the file."""
         self.browser.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder.resolve()))
         self.click_in(chart, ".save")
         path = folder / f"{chart}.csv"

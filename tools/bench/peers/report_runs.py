@@ -3,9 +3,9 @@ import json
 import math
 import subprocess
 
-ARMS = {"topk": 'TopK, "plain"', "default": "Default"}  # of the config, and its label: one that CSV must quote
+ARMS = {"topk": 'TopK, "plain"', "default": "Default"}  # router and label; CSV must quote the first label
 SEEDS = (1, 2)
-STEPS, TOKENS = 60, 1000  # in all, and in each step
+STEPS, TOKENS = 60, 1000  # steps of a run, and tokens of a step
 EVERY = {"topk": 6, "default": 4}  # steps between evaluations
 RATES = (1e-3, 2e-3, 4e-3)
 

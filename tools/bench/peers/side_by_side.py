@@ -18,9 +18,8 @@ On a CPU every program runs in f32, and gptmoe and PyTorch also in bf16. The col
 A ratio is the tokens/s of our best setting in a precision divided by the peer's, in the same round; the table has the
 median, the lowest and the highest. Our f32 is compared with f32 only, our bf16 with both, but not with OLMoE's f32 on a
 CPU, where OLMoE is not timed in bf16. A share is tokens/s times gptmoe's FLOPs per token, divided by the rate of large
-matrix products in f32 or bf16, which gptmoe measures at the same thread count in the same round. OpenMP
-threads of all programs spin as briefly as gptmoe's own (environment.py), except in rows marked "environment as it
-comes".
+matrix products in f32 or bf16, which gptmoe measures at the same thread count in the same round. OpenMP threads of all
+programs spin as briefly as gptmoe's own (environment.py), except in rows marked "environment as it comes".
 """
 import argparse
 import dataclasses
@@ -66,8 +65,8 @@ class Setting:
         return statistics.median(self.rates.values())
 
     def ratios_to(self, other):
-        """One per round. None for f32 divided by bf16: the bf16 program computes less exactly. None for bf16 divided by
-        f32 if the peer's bf16 is not timed: f32 may not be its best."""
+        """One ratio per round. The list is empty for f32 divided by bf16, since the bf16 program computes less exactly,
+        and for bf16 divided by f32 if the peer's bf16 is not timed, since f32 may not be the peer's best."""
         if self.kind != other.kind and (self.kind == "f32" or other.bf16_untimed):
             return []
         return [rate / other.rates[number] for number, rate in self.rates.items() if number in other.rates]
@@ -131,7 +130,7 @@ def last_line(text):
 
 
 def run(setting, number, options):
-    """Runs the setting and adds the round's rate, or why there is none. Returns the program's JSON."""
+    """Runs the setting and adds the round's rate, or the reason why there is none. Returns the program's JSON."""
     environment = dict(os.environ) if setting.plain else with_short_spinning(os.environ)
     if setting.threads:
         environment["OMP_NUM_THREADS"] = setting.threads
@@ -195,7 +194,7 @@ def shares(setting, settings):
 
 
 def best_settings(settings):
-    """The fastest setting by program and by f32 or bf16."""
+    """The fastest setting of each program in f32, and in bf16."""
     best = {}
     for setting in settings:
         key = setting.peer, setting.kind

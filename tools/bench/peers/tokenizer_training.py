@@ -4,9 +4,9 @@
     python3 tokenizer_training.py --text FILE.jsonl [--vocab-size 32000] [--rounds 3] [--threads 2] [--pattern gpt2]
 
 Ours is timed as a whole process: start, JSON, counting, merging, tokenizer.json flushed to the disk. The peer gets the
-documents in memory, and only train_from_iterator is timed; its memory is the peak minus what it held before. Both start
-from the same alphabet of bytes, with one special token, and merge pairs that occur at least twice. Exit status 1 if
-their tokens or merges differ.
+documents in memory, and only train_from_iterator is timed; its memory is the peak minus what the process held before.
+Both start from the same alphabet of bytes, with one special token, and merge pairs that occur at least twice. Exit
+status 1 if their tokens or merges differ.
 """
 import argparse
 import json
@@ -34,7 +34,7 @@ def run_tool(options, output):
 
 
 def run_peer(options, output):
-    """Runs the peer in its own process, since it reads its number of threads when it starts."""
+    """Runs the peer in its own process, since the peer reads its number of threads when it starts."""
     command = [sys.executable, os.path.abspath(__file__), "--text", options.text, "--vocab-size",
                str(options.vocab_size), "--pattern", options.pattern, "--peer", output]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "true"}

@@ -189,7 +189,7 @@ class GzipSource : public CompressedSource {
     use(input.size() - stream_.avail_in);
     if (code == Z_STREAM_END) {
       between_members_ = true;
-    } else if (code == Z_BUF_ERROR && input.empty()) {  // and no output left
+    } else if (code == Z_BUF_ERROR && input.empty()) {  // and inflate() has no more output
       cut_short("gzip");
     } else if (code == Z_MEM_ERROR) {
       throw Failure("out of memory for zlib");
@@ -239,7 +239,7 @@ class ZstdSource : public CompressedSource {
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    // The library asks for a block and the header of the next one.
+    // The library asks for the bytes of a block and of the next block's header.
     constexpr size_t kBlockHeader = 3;
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }

@@ -22,7 +22,7 @@ class ByteSource {
   // sizes.
   virtual size_t read(char* to, size_t room) = 0;
 
-  // Skips the next `bytes` of the text; false if the text ends before that. Throws like read().
+  // Skips the next `bytes` of the text; false if the text ends before that. Throws what read() throws.
   virtual bool skip(int64_t bytes);
 
   // Bytes of the file used up so far.

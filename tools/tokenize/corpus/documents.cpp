@@ -299,7 +299,7 @@ void DocumentReader::read_text(TextBatch& batch) {
   position_.byte += std::ssize(batch.bytes);
 }
 
-// The size of the text if there is none.
+// The position of the first byte that has no token; the text's size if there is none.
 size_t DocumentReader::find_unknown_byte(std::string_view text) const {
   if (allowed_bytes_.all()) return text.size();
   const auto known = [&](char byte) { return allowed_bytes_[static_cast<unsigned char>(byte)]; };

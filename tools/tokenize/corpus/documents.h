@@ -74,7 +74,7 @@ class DocumentReader {
   // is decompressed again and discarded. Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
-  // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
+  // The next batch; nullopt at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
   // after a letter or a number, before text for which begins_cut() holds. Throws UserError, naming the file and the
   // line or byte, if the file is unreadable, if it was truncated while being read, if its compressed data is damaged,
   // or if a line is longer than max_line_bytes. The good text before the fault is returned first. With skip_errors the
@@ -114,7 +114,7 @@ class DocumentReader {
 
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
-  std::string failure_;             // for the next call of next() to throw; the text before it comes first
+  std::string failure_;             // the next call of next() throws it; the text before it has been returned
   int64_t bytes_closed_ = 0;        // of files before open_
   std::atomic<int64_t> bytes_read_ = 0;
 };

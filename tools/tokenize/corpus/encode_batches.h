@@ -16,7 +16,7 @@ namespace gptmoe {
 // val_fraction. So adding or moving files moves no other document to the other split, and all copies of a document are
 // in the same split.
 double split_position(std::string_view document);
-// The same, from hash_bytes() of the document.
+// split_position() of a document whose hash_bytes() is `hash`.
 double split_position_of(uint64_t hash);
 
 struct TextCounts {

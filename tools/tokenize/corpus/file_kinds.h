@@ -22,9 +22,9 @@ std::optional<TextFormat> text_format(const std::filesystem::path& path);
 bool describes_data_set(const std::filesystem::path& path);
 
 // What to do with a file that is not read although its name promises text or data: "convert it to JSON lines". The text
-// has the word "it" once. Such files are tables (.parquet, .csv, ...), archives and other compressions (.zip, .bz2,
-// ...), and those whose names are nearly one of kReadNames (.TXT, .gz alone). Nullopt for files that are read, and for
-// other kinds (README.md, a checksum, a script).
+// has the word "it" once, so that a message about several files can say "them" instead. Such files are tables
+// (.parquet, .csv, ...), archives and other compressions (.zip, .bz2, ...), and those whose names are nearly one of
+// kReadNames (.TXT, .gz alone). Nullopt for files that are read, and for other kinds (README.md, a checksum, a script).
 std::optional<std::string_view> remedy_for_unread(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -21,7 +21,7 @@ inline constexpr std::array<IdType, 8> kIdTypes = {{{"uint8", 1, false},
                                                     {"uint64", 8, false},
                                                     {"int64", 8, true}}};
 
-// Null for another name.
+// The type with this name; null if there is none.
 constexpr const IdType* id_type_named(std::string_view name) {
   for (const IdType& type : kIdTypes)
     if (type.name == name) return &type;

@@ -185,7 +185,7 @@ class Importer {
   }
 
   static constexpr int64_t kBatchTokens = int64_t{1} << 19;
-  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // inside a document whose hash decides its split
+  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // limit inside a document whose hash decides its split
 
   const ImportOptions& options_;
   TokenFileOptions file_options_;

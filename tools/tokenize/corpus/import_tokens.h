@@ -33,9 +33,9 @@ struct ImportProgress {
 
 // Copies the ids in input order. If the id that ends documents is known, it is added after each document that lacks it:
 // after Megatron's documents, and at the end of other files. A hash of a document's ids, without that id, decides
-// whether the document goes to validation (val_fraction). Interrupted jobs continue as in encode_corpus(). Documents
-// are counted if the files say where they end. Bytes of text, without special tokens, are counted if there is a
-// tokenizer. Otherwise the counts are 0.
+// whether the document goes to validation (val_fraction). Interrupted jobs continue just as those of encode_corpus()
+// do. Documents are counted if the files say where they end. Bytes of text, without special tokens, are counted if
+// there is a tokenizer. Otherwise the counts are 0.
 //
 // Throws the errors of ShardJob, TokenFile and list_token_files(), and UserError for bad options, for an id that the
 // tokenizer does not know (naming file and byte), for val_fraction without known documents, and for a val_fraction that

@@ -56,7 +56,7 @@ class Lister {
     }
     refuse_unread(pattern);
     if (texts_.empty())
-      user_error(pattern, ": no files match this pattern whose names end in ", kReadNames, "; correct --input");
+      user_error(pattern, ": this pattern matches no files whose names end in ", kReadNames, "; correct --input");
     end_input();
   }
 
@@ -105,7 +105,7 @@ class Lister {
     listing_.errors.push_back(message);
   }
 
-  // `named`: given on the command line, so it must not be skipped.
+  // `named`: the folder is given on the command line, so it must not be skipped.
   void walk(const fs::path& folder, bool named) {
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -153,7 +153,7 @@ std::optional<FileId> file_id(const fs::path& path) {
 InputFile input_file(const fs::path& path) {
   struct stat status {};
   const int error = stat(path.c_str(), &status) == 0 ? 0 : errno;
-  // Opening the file fails with these errors too, and reports them, unless it can be read after all.
+  // If the file cannot be read, opening it later fails with the same error and reports it.
   const bool comes_again =
       (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) && access(path.c_str(), R_OK) != 0;
   if (error != 0 && !comes_again) user_error(path.string(), ": cannot access it: ", std::strerror(error));

@@ -21,7 +21,7 @@ struct InputFile {
 
 // A file by device and inode: equal for two names of one file, whatever links lead to it.
 using FileId = std::pair<uint64_t, uint64_t>;
-// Nothing if there is no file.
+// The id of the file at `path`; nullopt if there is none.
 std::optional<FileId> file_id(const std::filesystem::path& path);
 
 // Size and modification time as a job records them. Both are 0 if `path` is not a regular file, or if it cannot be read
@@ -50,8 +50,8 @@ struct InputListing {
 // folder or a pattern are sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read, links
 // to folders inside a folder are not followed, links to folders that a pattern matches are. Hidden files and folders
 // are left out (.git, .cache, .DS_Store) unless an input or a pattern names them. Throws UserError if an input does not
-// exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links are
-// the same file. It also throws UserError if a folder or pattern has files that are not read although their names
+// exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links lead
+// to the same file. It also throws UserError if a folder or pattern has files that are not read although their names
 // promise text (remedy_for_unread()). With skip_errors, such files are left out, and so are subfolders that cannot be
 // listed.
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);

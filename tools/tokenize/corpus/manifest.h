@@ -43,7 +43,7 @@ struct Manifest {
   JobIdentity identity;
   SplitRecord train, val;
   SkippedErrors skipped;
-  std::optional<ResumePoint> resume;  // nothing: the job is done
+  std::optional<ResumePoint> resume;  // nullopt: the job is done
 };
 
 constexpr const char* kNotGiven = "not given";  // the value of an option in JobIdentity

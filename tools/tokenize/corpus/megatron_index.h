@@ -30,10 +30,10 @@ class MegatronIndex {
   int64_t documents() const { return bounds_.size - 1; }
   int64_t ids() const { return ids_; }  // in the .bin
 
-  // Continues with this document: the next call of next_end() gives its end.
+  // Continues with document number `document`: the next call of next_end() gives its end.
   void seek(int64_t document);
-  // The number of ids up to the end of the next document. There must be one. Throws UserError naming file and byte if
-  // the index contradicts itself there.
+  // The number of ids up to the end of the next document. There must be a next document. Throws UserError naming file
+  // and byte if the index contradicts itself there.
   int64_t next_end();
 
  private:

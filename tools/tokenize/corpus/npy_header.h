@@ -14,8 +14,9 @@ struct NpyHeader {
   int64_t bytes;  // of the header: the first id follows it
 };
 
-// Nothing if the file does not begin with the magic. Throws UserError naming file, byte and remedy if the header is
-// damaged, or if the array does not have exactly one dimension, or holds anything but little-endian integers.
+// The header of the file; nullopt if the file does not begin with the magic. Throws UserError naming file, byte and
+// remedy if the header is damaged, or if the array does not have exactly one dimension, or holds anything but
+// little-endian integers.
 std::optional<NpyHeader> read_npy_header(const FileReader& file);
 
 }  // namespace gptmoe

@@ -177,7 +177,7 @@ void ShardJob::abandon() {
     fs::remove(folder_ / kManifestName);
     for (ShardSet* set : {&train_, &val_}) set->remove();
   } catch (const std::exception&) {
-    // The reason why the job ends is reported. What cannot be removed now is named or removed by the next job here.
+    // The reason why the job ends is reported. The next job in this folder removes what is left, or its error names it.
   }
 }
 

@@ -37,7 +37,7 @@ class ShardJob {
   // holds another job or shards without a manifest.
   ShardJob(const std::filesystem::path& output, JobIdentity identity, double checkpoint_seconds);
 
-  // Where the input continues; nothing for a new job.
+  // Where the input continues; nullopt for a new job.
   const std::optional<InputPosition>& resumed_at() const { return resumed_at_; }
   const JobSummary& summary() const { return summary_; }
 

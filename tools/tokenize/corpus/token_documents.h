@@ -18,13 +18,13 @@ struct TokenPiece {
 
 class TokenDocuments {
  public:
-  // A document ends where Megatron's index says so, in other files after each id `end`. The end of a file ends a
-  // document too. Starts at id `first`, in document `document` of the file.
+  // If the file has Megatron's index, documents end where the index says; in other files, after each id `end`. The end
+  // of a file ends a document too. Starts at id `first`, in document `document` of the file.
   TokenDocuments(TokenFile file, std::optional<int32_t> end, int64_t first = 0, int64_t document = 0);
 
   const TokenFile& file() const { return file_; }
-  // Nothing at the end of the file. Leaves out Megatron's empty documents. Throws as TokenFile::read() and
-  // MegatronIndex::next_end() do.
+  // The next piece; nullopt at the end of the file. Leaves out Megatron's empty documents. Throws what
+  // TokenFile::read() and MegatronIndex::next_end() throw.
   std::optional<TokenPiece> next();
 
   // Where the next piece begins.

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Calls visit with a zero of the C++ type.
+// Calls visit with a zero of the C++ type for `type`.
 template <typename Visit>
 void with_type(const IdType& type, Visit visit) {
   switch (type.bytes * 2 + type.has_sign) {

@@ -17,13 +17,13 @@ namespace gptmoe {
 
 enum class TokenFormat { nanogpt, megatron, olmo };
 inline constexpr std::array<std::string_view, 3> kTokenFormats = {"nanogpt", "megatron", "olmo"};  // names, in order
-// Nullopt for another name.
+// The format with this name; nullopt if there is none.
 std::optional<TokenFormat> token_format_named(std::string_view name);
 
 struct TokenFileOptions {
-  int64_t vocab_size = 0;                  // ids are below it
-  std::optional<TokenFormat> format = {};  // of files that do not show it
-  const IdType* type = nullptr;  // of files that do not say it; null: uint16, or uint32 for vocab_size > 65,536
+  int64_t vocab_size = 0;                  // every id must be below it
+  std::optional<TokenFormat> format = {};  // for files that do not show their format
+  const IdType* type = nullptr;  // for files that do not name a type; null: uint16, or uint32 for vocab_size > 65,536
 };
 
 class TokenFile {
@@ -53,7 +53,7 @@ class TokenFile {
   FileReader file_;
   int64_t vocab_size_;
   const IdType* type_ = nullptr;
-  bool type_is_known_ = false;  // the file says it
+  bool type_is_known_ = false;  // the file names it
   int64_t first_byte_ = 0, size_ = 0;
   std::optional<MegatronIndex> index_;
 };

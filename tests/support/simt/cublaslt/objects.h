@@ -29,7 +29,7 @@ cublasStatus_t answer(Work work) {
   return answer([](void* context) { (*static_cast<Work*>(context))(); }, &work);
 }
 
-// Objects of one kind that are created and not destroyed.
+// The objects of one kind that have been created and not destroyed.
 template <typename Object>
 class Live {
  public:

@@ -19,7 +19,7 @@
 struct ncclComm {
   gptmoe::World* world;  // null: a single rank
   size_t rank, size;
-  int64_t queued_at = -1;  // the host's waits when the last collective was queued, unless a graph recorded it
+  int64_t queued_at = -1;  // simulated_device.host_waits when the last collective was queued that no graph recorded
 };
 
 namespace simt {
@@ -84,7 +84,7 @@ std::string sum_of(const std::vector<std::string>& parts, ncclDataType_t type) {
   }
 }
 
-// Returns what every rank holds at `data`. All ranks must make the same call.
+// Returns the `bytes` bytes at `data` of every rank. All ranks must make the same call.
 std::vector<std::string> exchange(const ncclComm& comm, const NcclCall& call, const void* data, size_t bytes) {
   const std::string head = gptmoe::text(call, '\n'), mine(static_cast<const char*>(data), bytes);
   std::vector<std::string> all = comm.world ? comm.world->all_gather(head + mine) : std::vector{head + mine};

@@ -1,8 +1,8 @@
 #pragma once
-// NCCL for the simulated GPU. Tests link it in place of nccl_library.cpp. Data travels through a World, so every rank
+// NCCL for the simulated GPU. Tests link it instead of nccl_library.cpp. Data travels through a World, so every rank
 // is a process with its own simulated GPU. A collective runs as late work of its stream (simt/stream.h). It is refused
-// unless follows_others(stream) holds. It is also refused if the host has not waited since a collective of another
-// communicator.
+// unless follows_others(stream) is true. It is also refused if the host has not waited since the last collective of a
+// different communicator.
 #include <nccl.h>
 
 #include <cstddef>
