@@ -99,11 +99,13 @@ bool RunLog::has_diverged() const {
   return diverged || (!evals.empty() && !std::isfinite(std::exp(evals.back().val_loss)));
 }
 
-bool RunLog::lacks_last_eval() const {
+bool names_validation_data(const Json& config) {
   const Json::json_pointer val("/data/val");
-  // A glob, or several by name; "" and {} name none.
-  const bool validates = config.contains(val) && config[val] != "" && !config[val].empty();
-  return validates && (evals.empty() || evals.back().step < planned_steps);
+  return config.contains(val) && config[val] != "" && !config[val].empty();
+}
+
+bool RunLog::lacks_last_eval() const {
+  return names_validation_data(config) && (evals.empty() || evals.back().step < planned_steps);
 }
 
 RunLog read_run(const std::filesystem::path& dir, const std::optional<SavedRow>& saved) {

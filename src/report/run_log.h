@@ -25,6 +25,9 @@ struct Provenance {
   int64_t threads = 1, ranks = 1;
 };
 
+// Whether data.val names validation data: a pattern, a list, or several sets by name. "", {} and [] name none.
+bool names_validation_data(const nlohmann::ordered_json& config);
+
 struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;

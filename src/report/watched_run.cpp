@@ -16,6 +16,7 @@
 #include "records/expert_load.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
+#include "report/run_log.h"
 
 namespace gptmoe {
 namespace {
@@ -96,11 +97,11 @@ double WatchedRun::seconds_left() const {
 void WatchedRun::read_config() {
   const std::filesystem::path path = dir_ / kRunConfigFile;
   const Json config = read_json<Json>(path, Comments::allowed);
-  const Json::json_pointer steps("/train/steps"), val("/data/val");
+  const Json::json_pointer steps("/train/steps");
   if (!config.contains(steps) || !config[steps].is_number_integer())
     user_error(path.string(), ": train.steps is missing or not a whole number");
   steps_ = config[steps].get<int64_t>();
-  validates_ = config.contains(val) && config[val].is_string() && !config[val].get<std::string>().empty();
+  validates_ = names_validation_data(config);
 }
 
 void WatchedRun::read_new_rows() {

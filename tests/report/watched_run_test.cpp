@@ -100,10 +100,14 @@ TEST_F(Watched, IsInterruptedIfItSavedAfterItsLastRow) {
 }
 
 TEST_F(Watched, IsFinishedOnceItsLastStepIsEvaluated) {
-  write_run(dir_, train_line(4, 400, 10), R"({"train": {"steps": 4}, "data": {"val": "v.bin"}})");
-  EXPECT_EQ(look().state(), RunState::stopped);
-  append(eval_line(4, 400, 1, 1));
-  EXPECT_EQ(look().state(), RunState::finished);
+  for (const char* val : {R"("v.bin")", R"({"wiki": "w.bin", "books": "b.bin"})", R"([{"path": "v.bin"}])"}) {
+    fs::remove(dir_ / "metrics.jsonl");
+    write_run(dir_, train_line(4, 400, 10), R"({"train": {"steps": 4}, "data": {"val": )" + std::string(val) + "}}");
+    run_ = WatchedRun(dir_);
+    EXPECT_EQ(look().state(), RunState::stopped) << val;
+    append(eval_line(4, 400, 1, 1));
+    EXPECT_EQ(look().state(), RunState::finished) << val;
+  }
 }
 
 TEST_F(Watched, SaysWhatItCannotRead) {
