@@ -6,6 +6,10 @@
 #include "kernels/cuda_limits.h"
 #include "kernels/kernels.h"
 
+namespace gptmoe {
+struct CudaOptions;
+}
+
 namespace gptmoe::cuda {
 
 class CudaMemory;
@@ -14,7 +18,7 @@ class Matmul;
 class CudaKernels final : public Kernels {
  public:
   // compute: f32 or bf16; statistics are f32.
-  CudaKernels(DType compute, bool graphs);
+  CudaKernels(DType compute, const CudaOptions& options);
   ~CudaKernels() override;
 
   cudaStream_t stream() const { return stream_; }
@@ -44,6 +48,7 @@ class CudaKernels final : public Kernels {
 
   DType compute_;
   bool graphs_;
+  bool hopper_;  // use the kernels of kernels/cuda/hopper where they take an op's shapes
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
   size_t shared_bytes_ = 0;  // of a multiprocessor
