@@ -110,10 +110,17 @@ constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int
 // The GPU functions. In a build without CUDA, why_no_cuda() says so, make_cuda_ops() throws that text as a Failure, and
 // the others do nothing or return what their comment says for a machine without a GPU.
 //
-// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay RepeatedWork as CUDA graphs.
-std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
+struct CudaOptions {
+  bool graphs = true;   // replay RepeatedWork as CUDA graphs
+  bool hopper = false;  // run Hopper's kernel of each op that has one; needs an empty why_no_hopper()
+};
+// The current GPU's ops; compute is f32 or bf16.
+std::unique_ptr<Ops> make_cuda_ops(DType compute, const CudaOptions& options = {});
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty if it would not.
 std::string why_no_cuda();
+// Why the current GPU or this build cannot run Hopper's kernels, in one line; empty if both can. Hopper's kernels use
+// instructions that only compute capability 9.0 has (kernels/cuda/hopper).
+std::string why_no_hopper();
 // The widest attention head that this machine's GPU supports; without a GPU, the widest that any GPU supports.
 int64_t cuda_widest_head();
 // Sets the calling thread's current device, for rank local_rank of the local_size ranks on this machine. If the process

@@ -96,9 +96,10 @@ instructions >"$instructions_file"
       for (i = 1; i <= n; i++) {
         if ($3 !~ pattern[i]) continue
         known = met[i, arch] = 1
+        if (conditions[i] ~ /(^| )sm_/ && conditions[i] !~ ("(^| )" arch "( |$)")) continue
         m = split(conditions[i], each, / +/)
         for (j = 1; j <= m; j++) {
-          if (each[j] ~ /^(-|local|division)$/) continue
+          if (each[j] ~ /^(-|local|division|sm_.*)$/) continue
           mnemonic = each[j]; gsub(/\./, "\\.", mnemonic)
           if (sub(/^!/, "", mnemonic) ? list ~ (",(" mnemonic "),") : list !~ (",(" mnemonic ")"))
             complain(arch " " $3 ": " (each[j] ~ /^!/ ? "has " substr(each[j], 2) : "no " each[j]))

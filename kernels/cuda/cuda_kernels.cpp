@@ -8,10 +8,13 @@
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/kept_choices.h"
+#include "kernels/ops.h"
 
 namespace gptmoe::cuda {
-CudaKernels::CudaKernels(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
+CudaKernels::CudaKernels(DType compute, const CudaOptions& options)
+    : compute_(compute), graphs_(options.graphs), hopper_(options.hopper) {
   GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
+  GPTMOE_CHECK(!options.hopper || why_no_hopper().empty(), why_no_hopper());
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
@@ -65,8 +68,8 @@ cudaStream_t stream_of(const Ops& ops) {
 
 namespace gptmoe {
 
-std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs) {
-  return std::make_unique<Ops>(std::make_shared<cuda::CudaKernels>(compute, graphs));
+std::unique_ptr<Ops> make_cuda_ops(DType compute, const CudaOptions& options) {
+  return std::make_unique<Ops>(std::make_shared<cuda::CudaKernels>(compute, options));
 }
 
 void keep_choices(Ops& ops, const std::filesystem::path& file) {

@@ -7,6 +7,10 @@
 #include "kernels/cuda_limits.h"
 #include "kernels/kernels.h"
 
+namespace gptmoe {
+struct CudaOptions;
+}
+
 namespace gptmoe::cuda {
 
 class CudaMemory;
@@ -15,7 +19,7 @@ class Matmul;
 class CudaKernels final : public Kernels {
  public:
   // compute: f32 or bf16; statistics are f32.
-  CudaKernels(DType compute, bool graphs);
+  CudaKernels(DType compute, const CudaOptions& options);
   ~CudaKernels() override;
 
   cudaStream_t stream() const { return stream_; }
@@ -45,6 +49,7 @@ class CudaKernels final : public Kernels {
 
   DType compute_;
   bool graphs_;
+  bool hopper_;  // use the kernels of kernels/cuda/hopper where they take an op's shapes
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
   size_t shared_bytes_ = 0;  // shared memory of a multiprocessor

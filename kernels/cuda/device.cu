@@ -11,6 +11,11 @@ constexpr int kOldestMajor = 8;  // the first with cp.async and with bf16 in the
 // Shows whether the program has code for this GPU, since all kernels are compiled for the same GPUs.
 __global__ void probe_kernel() {}
 
+// "the NVIDIA H200 (compute capability 9.0)".
+std::string describe_gpu(const cudaDeviceProp& properties) {
+  return text("the ", properties.name, " (compute capability ", properties.major, ".", properties.minor, ")");
+}
+
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
 // What is wrong when the runtime reports an insufficient driver, which it does even if there is no driver.
@@ -33,8 +38,7 @@ std::string why_no_cuda() {
   cudaDeviceProp properties{};
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
-  const std::string gpu =
-      text("the ", properties.name, " (compute capability ", properties.major, ".", properties.minor, ")");
+  const std::string gpu = describe_gpu(properties);
   if (properties.major < kOldestMajor)
     return text(gpu, " is too old: gptmoe needs compute capability ", kOldestMajor, ".0, an A100 or newer");
   cudaFuncAttributes attributes{};
@@ -44,6 +48,22 @@ std::string why_no_cuda() {
                 properties.major, properties.minor, ")");
   }
   return "";
+}
+
+std::string why_no_hopper() {
+  if (const std::string obstacle = why_no_cuda(); !obstacle.empty()) return obstacle;
+  int device = 0;
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  if (properties.major != 9 || properties.minor != 0)
+    return text(describe_gpu(properties), " is not a Hopper GPU, which has compute capability 9.0");
+#ifdef GPTMOE_HOPPER
+  return "";
+#else
+  return "this gptmoe was built without code for compute capability 9.0a (build it with "
+         "-DCMAKE_CUDA_ARCHITECTURES=90a)";
+#endif
 }
 
 void use_cuda_device(int local_rank, int local_size) {

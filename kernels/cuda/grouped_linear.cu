@@ -1,5 +1,6 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/expert_product.cuh"
+#include "kernels/cuda/hopper/grouped_products.h"
 
 // Each op takes 2 R I O floating-point operations. Blocks that run at the same time compute the column tiles of a few
 // row tiles of one expert. So the expert's weights are read from memory once, and the other row tiles find them in the
@@ -80,6 +81,8 @@ void multiply_rows(cudaStream_t stream, T* out, const RowInput<T>& in, const T* 
 void CudaKernels::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI,
                                          const Tensor& offsets_E1, const Tensor& slots_R) {
   const int64_t R = y_RO.size(0), O = y_RO.size(1), E = w_EOI.size(0);
+  if (hopper_ && hopper::takes_grouped(y_RO.dtype(), O, x.size(1), y_RO, x, w_EOI))
+    return hopper::grouped_rows({stream_, multiprocessors_}, y_RO, x, w_EOI, offsets_E1, slots_R);
   with_real(y_RO, [&]<typename T>(T*) {
     multiply_rows<Along::depth, T>(stream_, y_RO.as<T>(), {x, slots_R, R}, w_EOI.as<T>(), offsets_E1.as<int64_t>(), R,
                                    E, O);
@@ -89,6 +92,8 @@ void CudaKernels::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, co
 void CudaKernels::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
                                                 const Tensor& offsets_E1) {
   const int64_t R = dx_RI.size(0), I = dx_RI.size(1), E = w_EOI.size(0);
+  if (hopper_ && hopper::takes_grouped(dx_RI.dtype(), dy_RO.size(1), I, dx_RI, dy_RO, w_EOI))
+    return hopper::grouped_rows_gradient({stream_, multiprocessors_}, dx_RI, dy_RO, w_EOI, offsets_E1);
   with_real(dx_RI, [&]<typename T>(T*) {
     multiply_rows<Along::tile, T>(stream_, dx_RI.as<T>(), {dy_RO, {}, R}, w_EOI.as<T>(), offsets_E1.as<int64_t>(), R, E,
                                   I);
@@ -98,6 +103,9 @@ void CudaKernels::grouped_linear_backward_input(const Tensor& dx_RI, const Tenso
 void CudaKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
                                                  const Tensor& offsets_E1, const Tensor& slots_R) {
   const int64_t E = dw_EOI.size(0), O = dw_EOI.size(1), I = dw_EOI.size(2), R = dy_RO.size(0);
+  if (hopper_ && hopper::takes_grouped(dy_RO.dtype(), O, I, dw_EOI, dy_RO, x) &&
+      hopper::fills_gpu(E, O, I, multiprocessors_))
+    return hopper::grouped_weights({stream_, multiprocessors_}, dw_EOI, dy_RO, x, offsets_E1, slots_R);
   float* dw = dw_EOI.as<float>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
   with_real(dy_RO, [&]<typename T>(T*) {

@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/expert_product.cuh"
-#include "kernels/cuda/swiglu.cuh"
+#include "kernels/cuda/hopper/grouped_products.h"
+#include "kernels/cuda/swiglu_tiles.cuh"
 
 // The grouped products fused with SwiGLU. Compared with separate kernels for product and activation, the forward saves
 // reading h, 2 R F elements, and the backward saves writing and reading da, 2 R F.
@@ -8,46 +9,12 @@
 namespace gptmoe::cuda {
 namespace {
 
-// ---- Forward. The columns of a tile alternate between gates and ups (gate f, up f, gate f + 1, ...), so that one
-// thread has both the gate and the up of a feature.
-
 // A row source (gemm_operand.cuh) for the weights of the gates and ups of `features` features. A feature's gate and up
 // are F rows apart.
 struct GatesAndUps {
   int features;
   int64_t F;
   __device__ int64_t row(int i) const { return i / 2 < features ? i / 2 + i % 2 * F : -1; }
-};
-
-// `gate` (in h) and `a` (in a) point to the tile's first row and feature. From there, `rows` rows and `features`
-// features remain.
-template <typename T>
-struct SwigluTile {
-  static constexpr int kTogether = 2;
-  T *gate, *a;
-  int64_t F;
-  int rows, features;
-
-  template <int kRows, int kCount>
-  __device__ void operator()(int row, int step, int column, const float (&values)[kRows][kCount]) const {
-    constexpr int kFeatures = kCount / 2;
-    const int feature = column / 2;
-    GPTMOE_UNROLL
-    for (int i = 0; i < kRows; ++i) {
-      const int r = row + i * step;
-      if (r >= rows || feature >= features) continue;
-      Pack<T, kFeatures> gates, ups, products;
-      GPTMOE_UNROLL
-      for (int j = 0; j < kFeatures; ++j) {
-        gates.set(j, values[i][2 * j]);
-        ups.set(j, values[i][2 * j + 1]);
-        products.set(j, swiglu<T>(values[i][2 * j], values[i][2 * j + 1]));
-      }
-      gates.store_whole(gate + 2 * F * r + feature);
-      ups.store_whole(gate + 2 * F * r + F + feature);
-      products.store_whole(a + F * r + feature);
-    }
-  }
 };
 
 template <typename Tile, typename T>
@@ -64,49 +31,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
                                static_cast<int>(rows.count), features};
   Tile::multiply(in.template rows<Along::depth>(rows.first, rows.count), b, depth, epilogue);
 }
-
-// ---- Backward. The tile is da, which is never written to memory.
-
-// `dgate` (in dh) and `gate` (in h) point to the tile's first row and feature. All of h is read before anything is
-// written, so that rows do not wait for memory one by one. If dh is h, each thread reads exactly what it overwrites.
-template <typename T>
-struct SwigluGradientTile {
-  static constexpr int kTogether = 1;
-  T* dgate;
-  const T* gate;
-  int64_t F;
-  int rows, features;
-
-  template <int kRows, int kCount>
-  __device__ void operator()(int row, int step, int column, const float (&da)[kRows][kCount]) const {
-    constexpr int kWide = kCount * sizeof(T) > 16 ? 16 / sizeof(T) : kCount;
-    constexpr int kPacks = kCount / kWide;
-    Pack<T, kWide> gates[kRows][kPacks], ups[kRows][kPacks];
-    const auto for_each = [&](auto visit) {
-      GPTMOE_UNROLL
-      for (int i = 0; i < kRows; ++i) {
-        const int r = row + i * step;
-        if (r >= rows || column >= features) continue;
-        GPTMOE_UNROLL
-        for (int j = 0; j < kPacks; ++j) visit(i, j, 2 * F * r + column + j * kWide);
-      }
-    };
-    for_each([&](int i, int j, int64_t at) {
-      gates[i][j] = Pack<T, kWide>::load(gate + at);
-      ups[i][j] = Pack<T, kWide>::load(gate + F + at);
-    });
-    for_each([&](int i, int j, int64_t at) {
-      GPTMOE_UNROLL
-      for (int k = 0; k < kWide; ++k) {
-        const SwigluGradient dh = swiglu_gradient<T>(da[i][j * kWide + k], gates[i][j][k], ups[i][j][k]);
-        gates[i][j].set(k, dh.gate);
-        ups[i][j].set(k, dh.up);
-      }
-      gates[i][j].store_whole(dgate + at);
-      ups[i][j].store_whole(dgate + F + at);
-    });
-  }
-};
 
 template <typename Tile, typename T>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
@@ -126,6 +50,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
 void CudaKernels::grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
                                          const Tensor& offsets_E1, const Tensor& slots_R) {
   const int64_t R = a_RF.size(0), F = a_RF.size(1), I = x.size(1), E = w_E2FI.size(0);
+  if (hopper_ && hopper::takes_grouped(a_RF.dtype(), F, I, a_RF, h_R2F, x, w_E2FI))
+    return hopper::grouped_swiglu_rows({stream_, multiprocessors_}, a_RF, h_R2F, x, w_E2FI, offsets_E1, slots_R);
   const int64_t* offsets = offsets_E1.as<int64_t>();
   with_real(a_RF, [&]<typename T>(T*) {
     T *a = a_RF.as<T>(), *h = h_R2F.as<T>();
@@ -145,6 +71,8 @@ void CudaKernels::grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F
 void CudaKernels::grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF,
                                           const Tensor& h_R2F, const Tensor& offsets_E1) {
   const int64_t R = dy_RO.size(0), O = dy_RO.size(1), E = w_EOF.size(0), F = w_EOF.size(2);
+  if (hopper_ && hopper::takes_grouped(dy_RO.dtype(), O, F, dh_R2F, dy_RO, w_EOF, h_R2F))
+    return hopper::grouped_swiglu_gradient({stream_, multiprocessors_}, dh_R2F, dy_RO, w_EOF, h_R2F, offsets_E1);
   const int64_t* offsets = offsets_E1.as<int64_t>();
   with_real(dh_R2F, [&]<typename T>(T*) {
     T* dh = dh_R2F.as<T>();

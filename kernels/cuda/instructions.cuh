@@ -163,6 +163,13 @@ __device__ inline void cp_async_wait() {
 #endif
 }
 
+// ---- prefetch.global.L2: brings the line of 128 bytes around an address to the L2 cache, for a load that comes later.
+__device__ inline void prefetch_l2([[maybe_unused]] const void* address) {
+#ifndef GPTMOE_SIMT
+  asm volatile("prefetch.global.L2 [%0];\n" ::"l"(__cvta_generic_to_global(address)));
+#endif
+}
+
 // ---- ex2.approx: 2^x to 2 units in the last place, 1 for 0, and 0 for minus infinity. rcp.approx: 1 / x to 1 unit in
 // the last place, 0 for infinity and infinity for 0. Both take subnormal numbers for 0 and give 0 for them.
 __device__ inline float exp2_approximate(float x) {

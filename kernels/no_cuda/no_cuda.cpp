@@ -8,7 +8,9 @@ namespace gptmoe {
 
 std::string why_no_cuda() { return "this gptmoe was built without CUDA; install the CUDA Toolkit and build again"; }
 
-std::unique_ptr<Ops> make_cuda_ops(DType, bool) { throw Failure(why_no_cuda()); }
+std::unique_ptr<Ops> make_cuda_ops(DType, const CudaOptions&) { throw Failure(why_no_cuda()); }
+
+std::string why_no_hopper() { return why_no_cuda(); }
 
 int64_t cuda_widest_head() { return cuda::kMaxHeadDim; }
 

@@ -77,7 +77,7 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
   const Choice choice = choose(config, obstacle);
   if (!choice.cuda) return make_cpu_ops(0, config.precision == "bf16" ? DType::bf16 : DType::f32);
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
-  return make_cuda_ops(choice.compute, config.train.cuda_graphs);
+  return make_cuda_ops(choice.compute, {.graphs = config.train.cuda_graphs});
 }
 
 std::string why_no_device(const Config& config) { return config.device == "cuda" ? why_no_cuda() : ""; }

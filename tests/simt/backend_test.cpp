@@ -79,6 +79,17 @@ TEST_F(Backend, SaysWhyThereIsNoGpu) {
             "built for (build it with -DCMAKE_CUDA_ARCHITECTURES=120); use \"cpu\" or \"auto\"");
 }
 
+TEST_F(Backend, HoppersKernelsNeedAHopper) {
+  EXPECT_EQ(why_no_hopper(), "");
+  make_cuda_ops(DType::bf16, {.hopper = true});
+  simt::simulated_device.major = 10;
+  EXPECT_EQ(why_no_hopper(),
+            "the simulated GPU (compute capability 10.0) is not a Hopper GPU, which has compute capability 9.0");
+  EXPECT_THROW(make_cuda_ops(DType::bf16, {.hopper = true}), BugError);
+  simt::simulated_device.count = 0;
+  EXPECT_EQ(why_no_hopper(), why_no_cuda());
+}
+
 TEST_F(Backend, RefusesWideHeadsIfSharedMemoryIsShort) {
   Config wide = config("cuda");
   wide.model.head_dim = 256;

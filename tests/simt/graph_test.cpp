@@ -30,7 +30,8 @@ class Graphs : public ::testing::TestWithParam<RouterCase> {
 };
 
 TEST_P(Graphs, ReplayBitForBitWhatTheyRecorded) {
-  Model with(config(), make_cuda_ops(DType::bf16, true)), without(config(), make_cuda_ops(DType::bf16, false));
+  Model with(config(), make_cuda_ops(DType::bf16, {.graphs = true})),
+      without(config(), make_cuda_ops(DType::bf16, {.graphs = false}));
   const simt::Traffic before = simt::traffic;
   for (int64_t s = 0; s < 3; ++s) {
     const StepResult a = with.step(s), b = without.step(s);

@@ -6,6 +6,7 @@
 
 #include "hopper_block.h"
 #include "kernels/cuda/hopper/bulk_copy.cuh"
+#include "kernels/cuda/hopper/tensor_maps.h"
 #include "kernels/cuda/hopper/wgmma.cuh"
 
 namespace gptmoe::cuda {
@@ -294,6 +295,52 @@ TEST(HopperTables, BoxesAreSwizzledByteByByteAndZeroOutside) {
           ASSERT_EQ(element, inside ? (y + row) * 256 + x + column + 1 : 0) << mode << " " << row << " " << column;
         }
     }
+}
+
+// ---- Maps with three dimensions.
+
+// A box at the corner of a tensor of 2 planes of 3 rows of 16 columns, whose rows and planes have gaps between them.
+// Nothing of the next plane comes in for rows past a plane's last.
+TEST(HopperTables, ABoxOfThreeDimensionsStopsAtEachOfThem) {
+  constexpr int kRowStride = 24, kPlaneStride = 4 * kRowStride;
+  alignas(16) static uint16_t tensor[2 * kPlaneStride];
+  for (int i = 0; i < 2 * kPlaneStride; ++i) tensor[i] = static_cast<uint16_t>(i + 1);
+  const CUtensorMap map =
+      hopper::tensor_map(tensor, {16, 3, 2}, {kRowStride * 2, kPlaneStride * 2}, {8, 2, 2}, SharedSwizzle::none);
+  for (const auto& [x, y, z] : {std::tuple{0, 0, 0}, std::tuple{8, 2, 0}, std::tuple{-3, -1, 1}, std::tuple{12, 1, -1},
+                                std::tuple{0, 3, 0}, std::tuple{0, 0, 2}}) {
+    constexpr size_t kBytes = 8 * 2 * 2 * 2;
+    uint16_t contents[32];
+    simt::launch({1}, {32}, kBytes + 8, [&, x = x, y = y, z = z] {
+      auto* shared = shared_memory<char>();
+      auto* barrier = reinterpret_cast<Mbarrier*>(shared + kBytes);
+      if (threadIdx.x != 0) return;
+      mbarrier_init(barrier, 1);
+      fence_async_proxy();
+      mbarrier_arrive_expect(barrier, kBytes);
+      tensor_load(shared, map, x, y, z, barrier);
+      mbarrier_wait(barrier, 0);
+      std::memcpy(contents, shared, kBytes);
+    });
+    for (int i = 0; i < 32; ++i) {
+      const int column = x + i % 8, row = y + i / 8 % 2, plane = z + i / 16;
+      const bool inside = column >= 0 && column < 16 && row >= 0 && row < 3 && plane >= 0 && plane < 2;
+      EXPECT_EQ(contents[i], inside ? plane * kPlaneStride + row * kRowStride + column + 1 : 0)
+          << x << " " << y << " " << z << ": " << i;
+    }
+  }
+}
+
+TEST(HopperTables, ATensorMapThatTheDriverRefusesIsABug) {
+  alignas(16) static uint16_t tensor[64];
+  const auto map = [](const void* data, int64_t stride, int64_t box) {
+    hopper::tensor_map(data, {8, 4}, {stride}, {box, 4}, SharedSwizzle::bytes_128);
+  };
+  map(tensor, 16, 64);
+  EXPECT_THROW(map(tensor + 1, 16, 64), BugError);
+  EXPECT_THROW(map(tensor, 18, 64), BugError);
+  EXPECT_THROW(map(tensor, 16, 128), BugError);  // wider than the swizzle
+  EXPECT_THROW(hopper::tensor_map(tensor, {8, 4}, {16, 64}, {64, 4}, SharedSwizzle::none), BugError);
 }
 
 }  // namespace

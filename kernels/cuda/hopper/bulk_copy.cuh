@@ -33,7 +33,7 @@ __device__ inline void bulk_load(void* to, const void* from, uint32_t bytes, Mba
 // bytes. Elements outside the tensor become zeros, and count as bytes.
 __device__ inline void tensor_load(void* to, const CUtensorMap& map, int x, int y, Mbarrier* barrier) {
 #ifdef GPTMOE_SIMT
-  ::simt::tensor_load(to, map, x, y, barrier);
+  ::simt::tensor_load(to, map, {x, y}, barrier);
 #else
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];\n" ::"r"(
@@ -43,11 +43,24 @@ __device__ inline void tensor_load(void* to, const CUtensorMap& map, int x, int 
 #endif
 }
 
+// The same for a three-dimensional map; the box begins at element (x, y, z).
+__device__ inline void tensor_load(void* to, const CUtensorMap& map, int x, int y, int z, Mbarrier* barrier) {
+#ifdef GPTMOE_SIMT
+  ::simt::tensor_load(to, map, {x, y, z}, barrier);
+#else
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];\n" ::
+          "r"(shared_address(to)),
+      "l"(&map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
+      : "memory");
+#endif
+}
+
 // Copies from shared memory to the box that begins at element (x, y). Elements outside the tensor are not written. The
 // copy belongs to the group that the thread's next bulk_commit() closes.
 __device__ inline void tensor_store(const CUtensorMap& map, int x, int y, const void* from) {
 #ifdef GPTMOE_SIMT
-  ::simt::tensor_store(map, x, y, from);
+  ::simt::tensor_store(map, {x, y}, from);
 #else
   asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];\n" ::"l"(&map), "r"(x),
                "r"(y), "r"(shared_address(from))

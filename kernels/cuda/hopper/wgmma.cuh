@@ -6,6 +6,7 @@
 //   wgmma<...>(d, a, b, accumulate); ...      // d and the registers of a are now off limits
 //   wgmma_commit();
 //   wgmma_wait<0>();                          // d and a may be touched, the shared memory of a and b overwritten
+#include "kernels/cuda/hopper/shared_swizzle.h"
 #include "kernels/cuda/instructions.cuh"
 #ifdef GPTMOE_SIMT
 #include "simt/hopper.h"
@@ -15,9 +16,6 @@ namespace gptmoe::cuda {
 
 // Which index of an operand is contiguous in shared memory: k, or the row of A and the column of B.
 enum class Major { k, mn };
-
-// How the 16-byte units of a tile are permuted. The values are those of the descriptor.
-enum class SharedSwizzle : uint64_t { none = 0, bytes_128 = 1, bytes_64 = 2, bytes_32 = 3 };
 
 // Describes an operand in shared memory. `start` is a multiple of 16. What the two offsets (bytes, multiples of 16
 // below 2^18) mean:

@@ -155,7 +155,8 @@ TEST_F(Nccl, ReplayedGraphsGiveTheSameResults) {
   Numbers start(kCount);
   for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i % 9) / 4 - 1;  // their sums are exact
   for (const DType wire : {DType::f32, DType::bf16}) {
-    const auto ops = make_cuda_ops(DType::f32, true), plain_ops = make_cuda_ops(DType::f32, false);
+    const auto ops = make_cuda_ops(DType::f32, {.graphs = true}),
+               plain_ops = make_cuda_ops(DType::f32, {.graphs = false});
     const auto nccl = make_nccl_communicator(world_, *ops), plain = make_nccl_communicator(world_, *plain_ops);
     Step recorded(*ops, *nccl, wire, start), done(*plain_ops, *plain, wire, start);
     const auto repeated = ops->make_repeated_work();

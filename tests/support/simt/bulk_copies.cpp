@@ -35,16 +35,10 @@ void BulkCopies::load(void* to, const void* from, uint32_t bytes, void* barrier)
   start({.to = offset, .bytes = bytes, .barrier = barrier, .from = first, .thread = thread_number()});
 }
 
-void BulkCopies::load(void* to, const TensorMap& map, int x, int y, void* barrier) {
+void BulkCopies::load(void* to, const TensorMap& map, const TensorMap::Place& at, void* barrier) {
   const size_t offset = proxy_.offset_of(to, "cp.async.bulk.tensor");
   if (offset % kBoxAlignment != 0) fault("cp.async.bulk.tensor: shared memory must be a multiple of 128 bytes");
-  start({.to = offset,
-         .bytes = map.box_bytes(),
-         .barrier = barrier,
-         .map = map,
-         .x = x,
-         .y = y,
-         .thread = thread_number()});
+  start({.to = offset, .bytes = map.box_bytes(), .barrier = barrier, .map = map, .at = at, .thread = thread_number()});
 }
 
 void BulkCopies::start(const Load& load) {
@@ -62,7 +56,7 @@ void BulkCopies::complete(const Load& load) {
   if (load.from) {
     proxy_.write(load.to, load.from, load.bytes);
   } else {
-    const std::vector<std::byte> box = load.map.load(load.x, load.y);
+    const std::vector<std::byte> box = load.map.load(load.at);
     for_each_unit(load.map, load.to, [&](size_t to, size_t at) { proxy_.write(to, &box[at], kUnit); });
   }
   proxy_.end_write(load.to, load.bytes);
@@ -77,10 +71,10 @@ void BulkCopies::complete_one() {
   complete(load);
 }
 
-void BulkCopies::store(const TensorMap& map, int x, int y, const void* from) {
+void BulkCopies::store(const TensorMap& map, const TensorMap::Place& at, const void* from) {
   const size_t offset = proxy_.offset_of(from, "cp.async.bulk.tensor");
   if (offset % kBoxAlignment != 0) fault("cp.async.bulk.tensor: shared memory must be a multiple of 128 bytes");
-  Store store{map, x, y, offset, std::vector<std::byte>(map.box_bytes())};
+  Store store{map, at, offset, std::vector<std::byte>(map.box_bytes())};
   proxy_.read(offset, store.contents.data(), store.contents.size(), "a bulk store");
   proxy_.begin_read(offset, store.contents.size());
   const int thread = thread_number();
@@ -95,7 +89,7 @@ void BulkCopies::complete(const Store& store) {
   std::vector<std::byte> box(store.contents.size());
   for_each_unit(store.map, store.from,
                 [&](size_t from, size_t at) { std::memcpy(&box[at], &store.contents[from - store.from], kUnit); });
-  store.map.store(store.x, store.y, box);
+  store.map.store(store.at, box);
 }
 
 void BulkCopies::commit() {

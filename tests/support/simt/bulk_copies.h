@@ -15,8 +15,8 @@ class BulkCopies {
   BulkCopies(AsyncProxy& proxy, Mbarriers& barriers) : proxy_(proxy), barriers_(barriers) {}
 
   void load(void* to, const void* from, uint32_t bytes, void* barrier);
-  void load(void* to, const TensorMap& map, int x, int y, void* barrier);
-  void store(const TensorMap& map, int x, int y, const void* from);
+  void load(void* to, const TensorMap& map, const TensorMap::Place& at, void* barrier);
+  void store(const TensorMap& map, const TensorMap::Place& at, const void* from);
   void commit();
   void wait_read(int groups);
 
@@ -33,12 +33,12 @@ class BulkCopies {
     void* barrier = nullptr;
     const std::byte* from = nullptr;  // null: a box
     TensorMap map = {};
-    int x = 0, y = 0;
+    TensorMap::Place at = {};
     int thread = 0;
   };
   struct Store {
     TensorMap map;
-    int x, y;
+    TensorMap::Place at;
     size_t from;
     std::vector<std::byte> contents;  // of shared memory when the store was issued
   };

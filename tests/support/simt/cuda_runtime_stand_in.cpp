@@ -1,5 +1,6 @@
 // Implements the CUDA runtime calls that the backend makes, over host memory. Tests link this instead of the library.
 // Streams, events and graphs are in stream.cpp.
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -133,6 +134,13 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
     const simt::DeviceAccess access;
     std::memset(memory, value, bytes);
   });
+  return cudaSuccess;
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* found) {
+  const bool known = std::strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
+  *function = known ? reinterpret_cast<void*>(&cuTensorMapEncodeTiled) : nullptr;
+  *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }

@@ -1,5 +1,6 @@
 #include "simt/hopper.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -39,6 +40,12 @@ HopperBlock& block() {
 }
 
 int warp_number() { return thread_number() / kWarpSize; }
+
+TensorMap::Place place_of(std::initializer_list<int> at) {
+  TensorMap::Place place{};
+  std::copy(at.begin(), at.end(), place.begin());
+  return place;
+}
 
 // What a warp does once all its lanes have come; warp_collective() calls it in the last one.
 void do_nothing(void* const[kWarpSize]) {}
@@ -106,11 +113,11 @@ void fence_async_proxy() { block().proxy.fence(); }
 void bulk_load(void* to, const void* from, uint32_t bytes, void* barrier) {
   block().copies.load(to, from, bytes, barrier);
 }
-void tensor_load(void* to, const CUtensorMap& map, int x, int y, void* barrier) {
-  block().copies.load(to, TensorMap::decode(map), x, y, barrier);
+void tensor_load(void* to, const CUtensorMap& map, std::initializer_list<int> at, void* barrier) {
+  block().copies.load(to, TensorMap::decode(map, at.size()), place_of(at), barrier);
 }
-void tensor_store(const CUtensorMap& map, int x, int y, const void* from) {
-  block().copies.store(TensorMap::decode(map), x, y, from);
+void tensor_store(const CUtensorMap& map, std::initializer_list<int> at, const void* from) {
+  block().copies.store(TensorMap::decode(map, at.size()), place_of(at), from);
 }
 void bulk_commit() { block().copies.commit(); }
 void bulk_wait_read(int groups) { block().copies.wait_read(groups); }

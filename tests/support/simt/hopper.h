@@ -14,6 +14,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 namespace simt {
 
@@ -29,8 +30,9 @@ bool mbarrier_try_wait(void* barrier, uint32_t parity);
 
 void fence_async_proxy();
 void bulk_load(void* to, const void* from, uint32_t bytes, void* barrier);
-void tensor_load(void* to, const CUtensorMap& map, int x, int y, void* barrier);
-void tensor_store(const CUtensorMap& map, int x, int y, const void* from);
+// The box begins at element `at`, which has one index for each of the map's dimensions, the innermost first.
+void tensor_load(void* to, const CUtensorMap& map, std::initializer_list<int> at, void* barrier);
+void tensor_store(const CUtensorMap& map, std::initializer_list<int> at, const void* from);
 void bulk_commit();
 void bulk_wait_read(int groups);
 

@@ -20,36 +20,49 @@ uint32_t bytes_of(CUtensorMapDataType type) {
 
 }  // namespace
 
-TensorMap TensorMap::decode(const CUtensorMap& map) {
+TensorMap TensorMap::decode(const CUtensorMap& map, size_t rank) {
   TensorMap decoded;
   std::memcpy(&decoded, &map, sizeof decoded);
   if (decoded.mark != kMark) fault("a bulk copy's tensor map was never encoded");
-  if (decoded.rank != 2) fault("a two-dimensional bulk copy with a map of rank " + std::to_string(decoded.rank));
+  if (decoded.rank != rank)
+    fault("a bulk copy of " + std::to_string(rank) + " dimensions with a map of rank " + std::to_string(decoded.rank));
   if (decoded.swizzle_bytes != 0 && uint32_t{decoded.box[0]} * decoded.element_bytes != decoded.swizzle_bytes)
     fault("a bulk copy's box is narrower than its swizzle, which is not simulated");
   return decoded;
 }
 
-template <typename Visit>
-void TensorMap::for_each_element(int x, int y, Visit visit) const {
-  const auto inside = [](int64_t at, uint64_t size) { return at >= 0 && static_cast<uint64_t>(at) < size; };
-  size_t in_box = 0;
-  for (int64_t row = y; row < int64_t{y} + box[1]; ++row)
-    for (int64_t column = x; column < int64_t{x} + box[0]; ++column, in_box += element_bytes)
-      if (inside(row, sizes[1]) && inside(column, sizes[0]))
-        visit(in_box,
-              address + static_cast<uint64_t>(row) * strides[0] + static_cast<uint64_t>(column) * element_bytes);
+uint32_t TensorMap::box_bytes() const {
+  uint32_t bytes = element_bytes;
+  for (uint32_t i = 0; i < rank; ++i) bytes *= box[i];
+  return bytes;
 }
 
-std::vector<std::byte> TensorMap::load(int x, int y) const {
+template <typename Visit>
+void TensorMap::for_each_element(const Place& at, Visit visit) const {
+  const size_t elements = box_bytes() / element_bytes;
+  for (size_t element = 0; element < elements; ++element) {
+    std::byte* global = address;
+    bool inside = true;
+    size_t left = element;  // its place in the dimensions from i on
+    for (uint32_t i = 0; i < rank; left /= box[i], ++i) {
+      const int64_t index = at[i] + static_cast<int64_t>(left % box[i]);
+      inside = inside && index >= 0 && static_cast<uint64_t>(index) < sizes[i];
+      if (inside) global += static_cast<uint64_t>(index) * (i == 0 ? element_bytes : strides[i - 1]);
+    }
+    if (inside) visit(element * element_bytes, global);
+  }
+}
+
+std::vector<std::byte> TensorMap::load(const Place& at) const {
   std::vector<std::byte> contents(box_bytes());
-  for_each_element(x, y,
-                   [&](size_t at, const std::byte* global) { std::memcpy(&contents[at], global, element_bytes); });
+  for_each_element(
+      at, [&](size_t in_box, const std::byte* global) { std::memcpy(&contents[in_box], global, element_bytes); });
   return contents;
 }
 
-void TensorMap::store(int x, int y, const std::vector<std::byte>& box_contents) const {
-  for_each_element(x, y, [&](size_t at, std::byte* global) { std::memcpy(global, &box_contents[at], element_bytes); });
+void TensorMap::store(const Place& at, const std::vector<std::byte>& box_contents) const {
+  for_each_element(
+      at, [&](size_t in_box, std::byte* global) { std::memcpy(global, &box_contents[in_box], element_bytes); });
 }
 
 }  // namespace simt

@@ -1,9 +1,11 @@
 #pragma once
-// Tensor maps: what cuTensorMapEncodeTiled writes, and the boxes of two-dimensional maps.
+// Tensor maps: what cuTensorMapEncodeTiled writes, and the boxes of a map.
 #include <cuda.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 namespace simt {
@@ -16,17 +18,20 @@ struct TensorMap {
   uint64_t sizes[5], strides[4];  // elements; bytes
   uint16_t box[5];                // elements
 
-  // Throws KernelError unless `map` was encoded and has two dimensions.
-  static TensorMap decode(const CUtensorMap& map);
-  uint32_t box_bytes() const { return uint32_t{box[0]} * box[1] * element_bytes; }
-  // The box that begins at element (x, y), row after row and without swizzle. Elements outside the tensor are zeros in
+  // An element, from the innermost dimension on.
+  using Place = std::array<int, 5>;
+
+  // Throws KernelError unless `map` was encoded and has `rank` dimensions.
+  static TensorMap decode(const CUtensorMap& map, size_t rank);
+  uint32_t box_bytes() const;
+  // The box that begins at element `at`, row after row and without swizzle. Elements outside the tensor are zeros in
   // load(), and store() leaves them out.
-  std::vector<std::byte> load(int x, int y) const;
-  void store(int x, int y, const std::vector<std::byte>& box_contents) const;
+  std::vector<std::byte> load(const Place& at) const;
+  void store(const Place& at, const std::vector<std::byte>& box_contents) const;
 
  private:
   template <typename Visit>
-  void for_each_element(int x, int y, Visit visit) const;
+  void for_each_element(const Place& at, Visit visit) const;
 };
 
 }  // namespace simt
