@@ -1,7 +1,9 @@
-// The ops of causal grouped-query attention. attention_mma_*.cu has the kernels for tensor cores; attention_fma.cu has
-// those for f32 and for head sizes that tensor cores do not support.
+// The ops of causal grouped-query attention. attention_mma_*.cu has the kernels for tensor cores, hopper/attention_*.cu
+// those for the tensor cores of Hopper; attention_fma.cu has those for f32 and for head sizes that tensor cores do not
+// support.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/hopper/attention.h"
 
 namespace gptmoe::cuda {
 namespace {
@@ -66,7 +68,10 @@ void CudaKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BH
   with_real(out_BTHD, [&]<typename T>(T*) {
     const AttentionForward<T> tensors{out_BTHD.as<T>(), lse_BHT.as<float>(), qkv_BTSD.as<T>()};
     if constexpr (std::is_same_v<T, bf16>)
-      if (takes_mma(s, tensors.out, tensors.qkv)) return attention_mma_forward(s, tensors, stream_);
+      if (takes_mma(s, tensors.out, tensors.qkv)) {
+        const bool on_hopper = hopper_ && hopper::takes_attention(s);
+        return (on_hopper ? hopper::attention_forward : attention_mma_forward)(s, tensors, stream_);
+      }
     attention_fma_forward(s, tensors, stream_);
   });
 }
@@ -88,7 +93,8 @@ void CudaKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout
                                          qkv_BTSD.rows(first, s.B).template as<T>()};
       if constexpr (std::is_same_v<T, bf16>)
         if (takes_mma(s, tensors.dqkv, dout, tensors.qkv)) {
-          attention_mma_backward(s, tensors, stream_);
+          const bool on_hopper = hopper_ && hopper::takes_attention(s);
+          (on_hopper ? hopper::attention_backward : attention_mma_backward)(s, tensors, stream_);
           continue;
         }
       attention_fma_backward(s, tensors, stream_);

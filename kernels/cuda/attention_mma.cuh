@@ -6,13 +6,10 @@
 // banks: for ldmatrix, the same chunk of eight rows; for cp.async, eight neighbouring chunks of a row.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
-#include "kernels/cuda/attention.cuh"
-#include "kernels/cuda/instructions.cuh"
+#include "kernels/cuda/attention_softmax.cuh"
 #include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
-
-constexpr float kLog2E = 1.4426950408889634f;
 
 constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
 

@@ -14,25 +14,6 @@
 namespace gptmoe::cuda {
 namespace {
 
-// Turns scores into exp2(slope * score - offset(i, n, e)).
-template <int kM, int kN, typename Offset>
-__device__ void exponentiate(float (&scores)[kM][kN / 8][4], float slope, const Offset& offset) {
-  GPTMOE_UNROLL
-  for (int i = 0; i < kM; ++i)
-    for (int n = 0; n < kN / 8; ++n)
-      for (int e = 0; e < 4; ++e) scores[i][n][e] = exp2_approximate(fmaf(scores[i][n][e], slope, -offset(i, n, e)));
-}
-
-// Turns the gradients of probabilities into the gradients of scores, not yet multiplied by the scale.
-template <int kM, int kN, typename Delta>
-__device__ void to_score_gradients(float (&dprobs)[kM][kN / 8][4], const float (&probs)[kM][kN / 8][4],
-                                   const Delta& delta) {
-  GPTMOE_UNROLL
-  for (int i = 0; i < kM; ++i)
-    for (int n = 0; n < kN / 8; ++n)
-      for (int e = 0; e < 4; ++e) dprobs[i][n][e] = probs[i][n][e] * (dprobs[i][n][e] - delta(i, n, e));
-}
-
 // ---- dK and dV ---------------------------------------------------------------------------------------------------
 
 template <int kD>
@@ -112,12 +93,12 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
       if (hidden.some_from(warp_key))
         mask<kM, kN>(probs, [&](int key, int query) { return hidden(query, warp_key + key); });
       // Queries after the last are zeros, and so are their dout and delta: they add nothing.
-      exponentiate<kM, kN>(probs, slope,
-                           [&](int, int n, int e) { return Pack<float, 2>::load(lse + row + n * 8)[e % 2] * kLog2E; });
+      exponentiate(probs, slope,
+                   [&](int, int n, int e) { return Pack<float, 2>::load(lse + row + n * 8)[e % 2] * kLog2E; });
       multiply_add<kD, kM, kN>(dvalues, LeftProduct<kM, kN>(probs), douts, row);
       multiply_by_rows<kD, kM, kN>(dscores, values, douts, row);
-      to_score_gradients<kM, kN>(dscores, probs,
-                                 [&](int, int n, int e) { return Pack<float, 2>::load(delta + row + n * 8)[e % 2]; });
+      to_score_gradients(dscores, probs,
+                         [&](int, int n, int e) { return Pack<float, 2>::load(delta + row + n * 8)[e % 2]; });
       multiply_add<kD, kM, kN>(dkeys, LeftProduct<kM, kN>(dscores), queries, row);
     }
   }
@@ -199,9 +180,9 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
       if (ahead + kN > 1) mask<kM, kN>(probs, [&](int query, int key) { return ahead + key > query; });
       if (hidden.some_from(first_key))
         mask<kM, kN>(probs, [&](int query, int key) { return hidden(query, first_key + key); });
-      exponentiate<kM, kN>(probs, slope, [&](int i, int, int e) { return lse[i][e / 2]; });
+      exponentiate(probs, slope, [&](int i, int, int e) { return lse[i][e / 2]; });
       multiply_by_rows<kD, kM, kN>(dscores, douts, shared.values[tile % 2], row);
-      to_score_gradients<kM, kN>(dscores, probs, [&](int i, int, int e) { return delta[i][e / 2]; });
+      to_score_gradients(dscores, probs, [&](int i, int, int e) { return delta[i][e / 2]; });
       multiply_add<kD, kM, kN>(dqueries, LeftProduct<kM, kN>(dscores), shared.keys[tile % 2], row);
     }
   }

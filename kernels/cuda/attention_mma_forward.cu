@@ -21,69 +21,6 @@ struct Shared {
   int starts[kRows];
 };
 
-// The softmax's running state for a lane's rows: out = sum of exp2(slope * (score - max)) * value, not yet divided by
-// sum. `max` is the largest score so far or slightly less: as long as no score exceeds it by more than kSlack powers of
-// two, nothing overflows and `out` needs no rescaling.
-template <int kD>
-struct Running {
-  float out[kM][kD / 8][4], max[kM][2], sum[kM][2];
-
-  __device__ Running() {
-    GPTMOE_UNROLL
-    for (int i = 0; i < kM; ++i) {
-      GPTMOE_UNROLL
-      for (int n = 0; n < kD / 8; ++n)
-        for (int e = 0; e < 4; ++e) out[i][n][e] = 0;
-      GPTMOE_UNROLL
-      for (int half = 0; half < 2; ++half) max[i][half] = kLowestScore, sum[i][half] = 0;
-    }
-  }
-
-  // Raises `max` if `scores` require it.
-  __device__ void raise(const float (&scores)[kM][kKeys<kD> / 8][4], float slope) {
-    constexpr float kSlack = 8;
-    float largest[kM][2];
-    bool some = false;
-    GPTMOE_UNROLL
-    for (int i = 0; i < kM; ++i)
-      for (int half = 0; half < 2; ++half) {
-        float x = -INFINITY;
-        GPTMOE_UNROLL
-        for (int n = 0; n < kKeys<kD> / 8; ++n) x = fmaxf(x, fmaxf(scores[i][n][2 * half], scores[i][n][2 * half + 1]));
-        x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, 1));
-        x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, 2));
-        const bool more = (x - max[i][half]) * slope > kSlack;
-        largest[i][half] = more ? x : max[i][half];
-        some |= more;
-      }
-    if (!__any_sync(kAllLanes, some)) return;
-    GPTMOE_UNROLL
-    for (int i = 0; i < kM; ++i)
-      for (int half = 0; half < 2; ++half) {
-        const float correction = exp2_approximate((max[i][half] - largest[i][half]) * slope);
-        max[i][half] = largest[i][half];
-        sum[i][half] *= correction;
-        GPTMOE_UNROLL
-        for (int n = 0; n < kD / 8; ++n) out[i][n][2 * half] *= correction, out[i][n][2 * half + 1] *= correction;
-      }
-  }
-
-  // Turns scores into probabilities, not yet divided by the sum.
-  __device__ void exponentiate(float (&scores)[kM][kKeys<kD> / 8][4], float slope) {
-    GPTMOE_UNROLL
-    for (int i = 0; i < kM; ++i)
-      for (int half = 0; half < 2; ++half) {
-        const float offset = -max[i][half] * slope;
-        GPTMOE_UNROLL
-        for (int n = 0; n < kKeys<kD> / 8; ++n)
-          for (int e = 2 * half; e < 2 * half + 2; ++e) {
-            scores[i][n][e] = exp2_approximate(fmaf(scores[i][n][e], slope, offset));
-            sum[i][half] += scores[i][n][e];
-          }
-      }
-  }
-};
-
 template <int kD, bool kDocuments>
 __global__ void __launch_bounds__(kAttentionThreads, 2)
     attention_mma_forward_kernel(AttentionShape shape, AttentionSchedule schedule, AttentionForward<bf16> tensors) {
@@ -112,7 +49,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   static_assert(kRows == kAttentionThreads);
 
   LeftRows<kD, kM, (kD <= 64)> queries(shared.queries, warp_row);
-  Running<kD> running;
+  float out[kM][kD / 8][4] = {};
+  RunningSoftmax<kM> softmax;
   for (int tile = first_tile; tile < tiles; ++tile) {
     cp_async_wait<0>();
     __syncthreads();  // this tile is loaded, and all threads are done with the previous one
@@ -125,26 +63,22 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (ahead + kTile > 1) mask<kM, kTile>(scores, [&](int query, int key) { return ahead + key > query; });
     if (hidden.some_from(tile * kTile))
       mask<kM, kTile>(scores, [&](int query, int key) { return hidden(query, tile * kTile + key); });
-    running.raise(scores, slope);
-    running.exponentiate(scores, slope);
-    multiply_add<kD, kM, kTile>(running.out, LeftProduct<kM, kTile>(scores), shared.values[tile % 2], 0);
+    if (softmax.raise(scores, slope)) softmax.correct(out);
+    softmax.exponentiate(scores, slope);
+    multiply_add<kD, kM, kTile>(out, LeftProduct<kM, kTile>(scores), shared.values[tile % 2], 0);
   }
   if (warp_query >= T) return;
 
-  float inverse[kM][2];
+  float inverse[kM][2], lse[kM][2];
+  softmax.finish(inverse, lse, shape.scale);
   GPTMOE_UNROLL
   for (int i = 0; i < kM; ++i)
     for (int half = 0; half < 2; ++half) {
-      float sum = running.sum[i][half];
-      sum += __shfl_xor_sync(kAllLanes, sum, 1);
-      sum += __shfl_xor_sync(kAllLanes, sum, 2);
-      inverse[i][half] = 1.0f / sum;
       const int query = warp_query + i * 16 + half * 8 + lane_index() / 4;
-      if (lane_index() % 4 == 0 && query < T)
-        tensors.lse[int64_t{head} * T + query] = running.max[i][half] * shape.scale + logf(sum);
+      if (lane_index() % 4 == 0 && query < T) tensors.lse[int64_t{head} * T + query] = lse[i][half];
     }
   store_rows<kD>(tensors.out + shape.out(head) + warp_query * shape.out_stride, shape.out_stride, T - warp_query,
-                 shape.D, shared.queries + warp_row * kD, running.out, inverse);
+                 shape.D, shared.queries + warp_row * kD, out, inverse);
 }
 
 }  // namespace
