@@ -4,18 +4,19 @@
 #
 #   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
 #
-# Stages: build, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. If a stage other than the first fails, the
-# others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. The script needs CUDA's nvcc, CMake,
-# a C++ compiler and python3 (the last stage also PyTorch), but no network and no packages: if nlohmann/json, CLI11 and
-# GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them and copy the folder here as
-# deps/, or name it with --deps DIR.
+# Stages: build, probes, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. If a stage other than the first
+# fails, the others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. The script needs CUDA's
+# nvcc, CMake, a C++ compiler and python3 (the last stage also PyTorch), but no network and no packages: if
+# nlohmann/json, CLI11 and GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them and
+# copy the folder here as deps/, or name it with --deps DIR.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all_stages=(build tests ranks sanitize repeat curves ops steps pytorch)
+all_stages=(build probes tests ranks sanitize repeat curves ops steps pytorch)
 # Seconds that a stage may take.
-declare -A limits=([build]=270 [tests]=120 [ranks]=60 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120 [steps]=150 [pytorch]=200)
+declare -A limits=([build]=270 [probes]=90 [tests]=120 [ranks]=60 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120
+  [steps]=200 [pytorch]=200)
 
 stages=("${all_stages[@]}") summary='' deps=${GPTMOE_DEPS_DIR:-} total=530
 while [ $# -gt 0 ]; do
@@ -47,6 +48,8 @@ gpu=${CUDA_VISIBLE_DEVICES:-0}
 export gpu=${gpu%%,*}
 query() { nvidia-smi -i "$gpu" --query-gpu="$1" --format=csv,noheader,nounits; }
 gpu_name=$(query name 2>/dev/null) || die "gpu_check: no GPU found (nvidia-smi -i $gpu failed)"
+export hopper=''
+[ "$(query compute_cap)" != 9.0 ] || hopper=1
 command -v nvcc >/dev/null || die "gpu_check: no nvcc found; install the CUDA toolkit or put it on the PATH"
 
 [ -n "$deps" ] || [ ! -d "$repo_dir/deps" ] || deps=$repo_dir/deps

@@ -55,7 +55,7 @@ std::string CudaKernels::describe() const {
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
-  return text(properties.name, ", ", dtype_name(compute_));
+  return text(properties.name, ", ", dtype_name(compute_), hopper_ ? ", Hopper's kernels" : "");
 }
 
 cudaStream_t stream_of(const Ops& ops) {

@@ -1,6 +1,7 @@
 // Whether this machine has a GPU that this program supports, and which GPU it uses.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda_limits.h"
+#include "kernels/gpu_facts.h"
 #include "kernels/ops.h"
 
 namespace gptmoe {
@@ -91,6 +92,19 @@ std::string cuda_device_id() {
     id += kDigits[byte & 15];
   }
   return id;
+}
+
+int64_t cuda_multiprocessors() {
+  int device = 0, count = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+  return count;
+}
+
+std::string cuda_driver_version() {
+  int version = 0;
+  CUDA_CHECK(cudaDriverGetVersion(&version));
+  return version_text(version);
 }
 
 int64_t cuda_widest_head() {

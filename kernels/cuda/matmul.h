@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/kept_texts.h"
 #include "base/tensor.h"
 #include "kernels/cuda/product_choices.h"
 #include "kernels/kernels.h"
@@ -38,7 +39,7 @@ inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a,
 // How Matmul chooses cuBLASLt's algorithms. Products of fewer than `least_flops` FLOPs, which take a few microseconds,
 // use the algorithm that the library proposes first. Larger products use the fastest of several (product_choices.h).
 struct MatmulTuning {
-  std::filesystem::path file = user_choices_file();
+  std::filesystem::path file = user_cache_file("cublaslt.json");
   double least_flops = 1e9;
 };
 

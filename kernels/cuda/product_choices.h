@@ -10,10 +10,6 @@
 
 namespace gptmoe::cuda {
 
-// Where the user's choices are kept: gptmoe/cublaslt.json in $XDG_CACHE_HOME or, without it, in $HOME/.cache. Empty if
-// neither names a folder by its whole path.
-std::filesystem::path user_choices_file();
-
 class ProductChoices {
  public:
   using Choice = std::optional<std::string>;

@@ -1,6 +1,7 @@
 // The functions of kernels/cuda in a program that is built without CUDA.
 #include "base/check.h"
 #include "kernels/cuda_limits.h"
+#include "kernels/gpu_facts.h"
 #include "kernels/kept_choices.h"
 #include "kernels/ops.h"
 
@@ -17,6 +18,10 @@ int64_t cuda_widest_head() { return cuda::kMaxHeadDim; }
 void use_cuda_device(int, int) {}
 
 std::string cuda_device_id() { return ""; }
+
+int64_t cuda_multiprocessors() { return 0; }
+
+std::string cuda_driver_version() { return ""; }
 
 void keep_choices(Ops&, const std::filesystem::path&) {}
 

@@ -27,7 +27,7 @@ Layers::Layers(const Variant& variant)
       model_(with_experts(variant)),
       B_(variant.config.train.micro_batch_size),
       T_(variant.config.train.sequence_length),
-      ops_(make_backend(variant.config)),
+      ops_(make_backend(variant.config, variant.hopper)),
       communicator_(make_single_communicator()),
       params_(ops_->compute_dtype()),
       declare_{model_, params_, state_, ops_->statistics_dtype(), InitScheme(model_)},

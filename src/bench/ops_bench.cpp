@@ -67,7 +67,8 @@ void bench_ops(const std::string& part, const BenchOptions& options) {
   Config config;
   if (!options.device.empty()) config.device = options.device;
   if (!options.precision.empty()) config.precision = options.precision;
-  const auto ops = make_backend(config);
+  if (!options.hopper.empty()) config.kernels.hopper = options.hopper;
+  const auto ops = make_backend(config, choose_hopper(config, options.hopper_check).used);
   std::vector<const OpCase*> chosen;
   for (const OpCase& op : ops->memory().on_host() ? op_cases().benchmarks : op_cases().gpu_benchmarks)
     if (op.name.find(part) != std::string::npos) chosen.push_back(&op);

@@ -17,7 +17,7 @@ void fill_random(const Tensor& ids, int64_t vocab_size, uint64_t stream) {
 
 StepRun::StepRun(const Variant& variant)
     : variant_(variant),
-      ops_(make_backend(variant.config)),
+      ops_(make_backend(variant.config, variant.hopper)),
       communicator_(make_single_communicator()),
       engine_(variant.config, Purpose::train, variant.config.train.micro_batch_size,
               variant.config.train.sequence_length, *ops_),

@@ -34,8 +34,10 @@ std::vector<Variant> make_variants(const VariantOptions& options, const BenchOpt
                      "train.micro_batch_size=N");
         if (!bench.device.empty()) variant.config.device = bench.device;
         if (!bench.precision.empty()) variant.config.precision = bench.precision;
+        if (!bench.hopper.empty()) variant.config.kernels.hopper = bench.hopper;
         if (experts > 0) variant.label += text(", ", plural(experts, "expert"));
         if (tokens > 0) variant.label += text(", ", plural(tokens, "token"));
+        variant.hopper = choose_hopper(variant.config, bench.hopper_check).used;
         variants.push_back(std::move(variant));
       }
     }

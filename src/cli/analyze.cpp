@@ -16,6 +16,7 @@
 #include "cli/path_check.h"
 #include "config/validate.h"
 #include "engine/backend.h"
+#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
 #include "records/record_json.h"
@@ -69,7 +70,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
   const int64_t B = config.train.micro_batch_size, T = config.train.sequence_length;
   const int64_t routing_batches = std::max<int64_t>(1, arguments.tokens / (B * T));
   const std::vector<Domain> domains = domain_batches(texts, B, T, routing_batches);
-  const auto ops = make_backend(config);
+  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
   Engine engine(config, Purpose::forward, B, T, *ops);
   require_room(config, engine, *ops, ops->memory());
   engine.commit(*ops);

@@ -17,7 +17,8 @@ struct BenchArguments {
   int64_t layer_rounds = 3;
   int threads = 0;
 
-  void prepare() const {
+  void prepare() {
+    bench.hopper_check = own_hopper_check();
     if (threads > 0) omp_set_num_threads(threads);
   }
 };
@@ -35,6 +36,10 @@ void add_device_options(CLI::App& command, BenchArguments& arguments) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--precision", arguments.bench.precision, "auto, f32 or bf16 (default: the config's, or auto)")
       ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+  command
+      .add_option("--hopper", arguments.bench.hopper,
+                  "kernels.hopper: auto, on or off (default: the config's, or auto)")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
 }
 
 void add_variant_options(CLI::App& command, VariantOptions& variants) {

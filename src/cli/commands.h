@@ -18,6 +18,7 @@ void add_report_command(CLI::App& app, Job& job);
 void add_watch_command(CLI::App& app, Job& job);
 void add_analyze_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
+void add_check_hopper_command(CLI::App& app);
 
 void add_version_option(CLI::App& app);
 
@@ -33,6 +34,7 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_watch_command(app, job);
   add_analyze_command(app);
   add_bench_command(app);
+  add_check_hopper_command(app);
   add_help_command(app, "gptmoe");
   add_version_option(app);
   for (const char* name : {"eval", "generate", "export", "import", "plan", "report", "watch", "analyze", "bench"})

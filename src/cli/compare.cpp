@@ -213,7 +213,8 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
     const TrainOptions options{.out = run.dir,
                                .resume = holds_run(run.dir),
                                .restart = restart,
-                               .resume_command = "the same gptmoe compare command again"};
+                               .resume_command = "the same gptmoe compare command again",
+                               .hopper_check = own_hopper_check()};
     try {
       if (const int signal = train(run.config, options, world)) return signal;
     } catch (const NumericFailure& failure) {

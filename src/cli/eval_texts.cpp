@@ -16,6 +16,7 @@
 #include "cli/path_check.h"
 #include "data/open_sources.h"
 #include "engine/backend.h"
+#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
 #include "inference/score_table.h"
@@ -70,7 +71,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;
-  const auto ops = make_backend(config);
+  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
   const auto world = make_single_world();
   const auto communicator = world->make_host_communicator();
   Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);

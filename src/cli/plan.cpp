@@ -121,8 +121,9 @@ void print_plan(const PlanArguments& arguments) {
   std::printf("  %-20s %12sFLOP\n", "per step", metric_count(step).c_str());
   std::printf("  %-20s %12sFLOP\n", "whole run", metric_count(step * static_cast<double>(t.steps)).c_str());
   if (!predicts) return;
-  const PlanSpeed speed = on_paper ? PlanSpeed::of_gpu(arguments.speed, gpu, ops->compute_dtype())
-                                   : PlanSpeed::of_cpu(arguments.speed, measure_matrix_rate(*ops));
+  const PlanSpeed speed =
+      on_paper ? PlanSpeed::of_gpu(arguments.speed, gpu, ops->compute_dtype(), config.kernels.hopper == "on")
+               : PlanSpeed::of_cpu(arguments.speed, measure_matrix_rate(*ops));
   if (ranks > 1) print_ranks_plan(config, *ops, ranks, speed, engine.gpt().live_share());
   if (arguments.kernels) print_kernels_plan(config, engine, *ops, ranks, speed);
 }

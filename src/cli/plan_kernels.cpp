@@ -44,6 +44,22 @@ void print_ops(const OpEstimates& ops, double step) {
   }
 }
 
+// The kernels for Hopper, with their tiles, stages and shared memory.
+void print_hopper_kernels(const OpEstimates& ops) {
+  bool any = false;
+  for (const auto& [key, op] : ops)
+    for (const KernelEstimate& kernel : op.kernels) {
+      if (kernel.tiles.empty()) continue;
+      if (!any)
+        std::printf("\n%-30s %-19s %-42s %6s %7s %9s\n", "Hopper's kernels", "shape", "tile, stages, shared memory",
+                    "calls", "GB", "ms");
+      any = true;
+      std::printf("%-30s %-19s %-42s %6s %7s %9s\n", text(key.first, ": ", kernel.name).c_str(), key.second.c_str(),
+                  kernel.tiles.c_str(), fixed(static_cast<double>(kernel.launches), 0).c_str(),
+                  fixed(1e-9 * kernel.bytes, 1).c_str(), milliseconds(kernel.seconds).c_str());
+    }
+}
+
 void print_sum(const std::string& name, double floor, double seconds, double step) {
   std::printf("%-30s %9s %9s %5s%%\n", name.c_str(), if_any(1e3 * floor, 2).c_str(), milliseconds(seconds).c_str(),
               fixed(100 * seconds / step, 1).c_str());
@@ -116,6 +132,7 @@ void print_kernels_plan(const Config& config, const Engine& engine, const Ops& o
               static_cast<long long>(prediction.micro_batches), static_cast<long long>(own.train.micro_batch_size),
               static_cast<long long>(own.train.sequence_length), dtype_name(ops.compute_dtype()));
   print_ops(times.ops(), step);
+  print_hopper_kernels(times.ops());
   print_parts(times.ops(), prediction);
   if (ranks > 1) print_collectives(prediction);
 
@@ -129,8 +146,12 @@ void print_kernels_plan(const Config& config, const Engine& engine, const Ops& o
               fixed(1e-12 * flops / step, 1).c_str(), fixed(100 * flops / step / speed.peak(), 1).c_str(),
               fixed(1e-12 * speed.peak(), 0).c_str(), fixed(100 * flops / step / speed.product(), 1).c_str());
   std::printf("\n%s", ranks == 1 ? speed.assumptions(1).c_str() : "also assumed:\n");
-  for (int limit = 0; limit < kLimits; ++limit)
+  for (int limit = 0; limit < kLimits; ++limit) {
+    const bool of_hopper =
+        static_cast<Limit>(limit) == Limit::hopper_product || static_cast<Limit>(limit) == Limit::hopper_attention;
+    if (of_hopper && !speed.gpu().hopper_kernels) continue;
     print_wrapped(text("  ", limit_name(static_cast<Limit>(limit))), limit_reason(static_cast<Limit>(limit)));
+  }
   print_wrapped("  floor",
                 "the FLOPs at the rate of large products or the bytes at that of large copies, whichever takes "
                 "longer; caches are ignored");

@@ -37,9 +37,12 @@ void require_equal_shares(const Config& config, const SpeedOptions& options, int
                " machines; choose a number that divides ", ranks);
 }
 
-PlanSpeed PlanSpeed::of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute) {
+PlanSpeed PlanSpeed::of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute, bool hopper) {
+  if (hopper && !gpu.hopper)
+    user_error("kernels.hopper: \"on\", but the ", gpu.title, " is not a Hopper GPU; set it to \"auto\"");
   PlanSpeed speed(options);
   speed.gpu_ = gpu;
+  speed.gpu_->hopper_kernels = hopper;
   speed.bf16_ = compute == DType::bf16;
   if (options.rate > 0)
     (speed.bf16_ ? speed.gpu_->product_flops : speed.gpu_->vector_product_flops) = options.rate * 1e12;

@@ -70,6 +70,7 @@ void add_train_command(CLI::App& app, Job& job) {
     options.resume = arguments->resume;
     options.branch = arguments->branch;
     options.restart = arguments->restart;
+    options.hopper_check = own_hopper_check();
     for (const std::string& override_ : arguments->overrides)
       options.set.push_back(override_.substr(0, override_.find('=')));
     options.resume_command = resume_command(app.get_name(), *arguments, out, world.size());

@@ -163,6 +163,13 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+// Which kernels compute, where there is a choice.
+struct KernelsConfig {
+  std::string hopper = "auto";  // "auto" | "on" | "off": Hopper's kernels on a GPU of compute capability 9.0
+
+  bool operator==(const KernelsConfig&) const = default;
+};
+
 struct Config {
   ModelConfig model;
   RouterConfig router;
@@ -173,6 +180,7 @@ struct Config {
   CheckpointConfig checkpoint;
   LogConfig log;
   DistributedConfig distributed;
+  KernelsConfig kernels;
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
   std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU, only in matmuls)
   int64_t seed = 1;

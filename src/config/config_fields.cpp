@@ -221,6 +221,13 @@ static void visit_fields(Fields& fields, DistributedConfig& distributed) {
                   "The job ends when a rank has made no progress for this long; 0: never.");
 }
 
+static void visit_fields(Fields& fields, KernelsConfig& kernels) {
+  fields.about("Which kernels compute, where there is a choice.");
+  fields.optional("hopper", kernels.hopper, {"auto", "on", "off"},
+                  "Kernels with instructions that only Hopper GPUs (H100, H200) have, in bf16. \"auto\" runs them if "
+                  "they passed their check on this GPU ([gpu.md](gpu.md#hoppers-kernels)), \"on\" without a check.");
+}
+
 void visit_fields(Fields& fields, Config& config) {
   fields.section("model", config.model);
   fields.section("router", config.router);
@@ -231,6 +238,7 @@ void visit_fields(Fields& fields, Config& config) {
   fields.section("checkpoint", config.checkpoint);
   fields.section("log", config.log);
   fields.section("distributed", config.distributed);
+  fields.section("kernels", config.kernels);
   fields.optional("device", config.device, {"auto", "cpu", "cuda"},
                   "Where to run; \"auto\" uses a GPU if there is one.");
   fields.optional(

@@ -52,6 +52,14 @@ Choice choose(const Config& config, const std::string& obstacle) {
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
+// choose() for this machine. Throws UserError if the config names a GPU and there is none.
+Choice choose_here(const Config& config) {
+  const std::string obstacle = config.device == "cpu" ? "" : why_no_cuda();
+  const Choice choice = choose(config, obstacle);
+  if (choice.cuda && !obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
+  return choice;
+}
+
 }  // namespace
 
 void assign_devices(const Config& config, World& world) {
@@ -72,12 +80,15 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
   return make_nccl_communicator(world, ops);
 }
 
-std::unique_ptr<Ops> make_backend(const Config& config) {
-  const std::string obstacle = config.device == "cpu" ? "" : why_no_cuda();
-  const Choice choice = choose(config, obstacle);
+std::unique_ptr<Ops> make_backend(const Config& config, bool hopper) {
+  const Choice choice = choose_here(config);
   if (!choice.cuda) return make_cpu_ops(0, config.precision == "bf16" ? DType::bf16 : DType::f32);
-  if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
-  return make_cuda_ops(choice.compute, {.graphs = config.train.cuda_graphs});
+  return make_cuda_ops(choice.compute, {.graphs = config.train.cuda_graphs, .hopper = hopper});
+}
+
+std::optional<DType> cuda_precision(const Config& config) {
+  const Choice choice = choose_here(config);
+  return choice.cuda ? std::optional(choice.compute) : std::nullopt;
 }
 
 std::string why_no_device(const Config& config) { return config.device == "cuda" ? why_no_cuda() : ""; }

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "config/config.h"
 #include "distributed/world.h"
@@ -14,8 +15,13 @@ void assign_devices(const Config& config, World& world);
 
 // The Ops for the config's "device" and "precision". With "auto", they use a GPU in bf16 if there is one. Throws
 // UserError if this build or machine lacks the device, or if the device does not support the precision or the run's
-// sizes.
-std::unique_ptr<Ops> make_backend(const Config& config);
+// sizes. On a GPU they run Hopper's kernels if `hopper` is true, whatever the config says: HopperChoice::used
+// (engine/hopper_choice.h).
+std::unique_ptr<Ops> make_backend(const Config& config, bool hopper = false);
+
+// The compute_dtype() of the Ops that make_backend() makes on a GPU; none if it makes them on the CPU. Throws as
+// make_backend() does.
+std::optional<DType> cuda_precision(const Config& config);
 
 // Makes the communicator for the tensors of these Ops, on the devices that assign_devices() chose: MPI for the host's
 // memory, NCCL for GPUs. Collective; world and ops must outlive it.

@@ -251,6 +251,14 @@ void add_cache_cases(OpCases& cases) {
 
 }  // namespace
 
+void add_attention_hopper_cases(std::vector<OpCase>& cases, int64_t multiprocessors) {
+  cases.push_back(attention(1, 201, 2, 1, 64));
+  cases.push_back(attention(1, 130, 2, 2, 128));
+  // The scores of tens show a wrong maximum, and the heads keep each multiprocessor busy.
+  cases.push_back(attention(2, 4 * multiprocessors, 6, 3, 64, 3, "peaked"));
+  cases.push_back(attention(1, 4 * multiprocessors, 4, 2, 128));
+}
+
 void add_attention_cases(OpCases& cases) {
   auto& tests = cases.tests;
   tests.push_back(rope_tables(1, 2, 10000));

@@ -152,6 +152,17 @@ OpCase grouped_swiglu_backward(const RoutingShape& shape, int64_t f, int64_t out
 
 }  // namespace
 
+void add_grouped_hopper_cases(std::vector<OpCase>& cases, int64_t multiprocessors) {
+  // The largest tile has 128 x 256 results. These rows and columns give each multiprocessor about three.
+  const RoutingShape many{72 * multiprocessors, 2, 9, Spread::empty_expert};
+  cases.push_back(grouped_linear(kTileEdges, Rows::sorted, 72, 136));
+  cases.push_back(grouped_linear(many, Rows::gathered, 136, 520));
+  cases.push_back(grouped_swiglu(kTileEdges, Rows::gathered, 72, 136));
+  cases.push_back(grouped_swiglu(many, Rows::sorted, 136, 264));
+  cases.push_back(grouped_swiglu_backward(kTileEdges, 136, 72, true));
+  cases.push_back(grouped_swiglu_backward(many, 264, 136, false));
+}
+
 void add_grouped_cases(OpCases& cases) {
   const auto test = [&](OpCase op) { cases.tests.push_back(std::move(op)); };
   int64_t c = 1;

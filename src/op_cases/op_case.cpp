@@ -1,5 +1,8 @@
 #include "op_cases/op_case.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace gptmoe {
 
 Fill normal(double mean, double deviation) {
@@ -101,6 +104,18 @@ const OpCases& op_cases() {
     add_optim_cases(all);
     return all;
   }();
+  return cases;
+}
+
+bool has_hopper_kernel(const OpCase& op) {
+  return std::any_of(std::begin(kHopperOps), std::end(kHopperOps),
+                     [&](std::string_view name) { return op.name.starts_with(text(name, "_")); });
+}
+
+std::vector<OpCase> hopper_cases(int64_t multiprocessors) {
+  std::vector<OpCase> cases;
+  add_grouped_hopper_cases(cases, multiprocessors);
+  add_attention_hopper_cases(cases, multiprocessors);
   return cases;
 }
 

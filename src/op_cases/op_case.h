@@ -121,6 +121,16 @@ struct OpCases {
 // The cases of all families.
 const OpCases& op_cases();
 
+// The ops that have kernels for Hopper: the first words of their cases' names.
+inline constexpr std::string_view kHopperOps[] = {"grouped_linear", "grouped_swiglu", "attention"};
+bool has_hopper_kernel(const OpCase& op);
+
+// Cases of these ops that Hopper's kernels take. They have rows and columns that do not fill tiles, experts without
+// rows, and on a GPU with that many multiprocessors, enough tiles that blocks compute several.
+std::vector<OpCase> hopper_cases(int64_t multiprocessors);
+void add_grouped_hopper_cases(std::vector<OpCase>& cases, int64_t multiprocessors);
+void add_attention_hopper_cases(std::vector<OpCase>& cases, int64_t multiprocessors);
+
 // One per file cases_<family>.cpp.
 void add_dense_cases(OpCases& cases);
 void add_norm_cases(OpCases& cases);

@@ -41,7 +41,8 @@ constexpr std::array<Gpu, 3> kGpus = {{
      .trip = 0.6e-6,
      .launch_gap = 1e-6,
      .link_bytes = 370e9,
-     .network_bytes = 47e9},
+     .network_bytes = 47e9,
+     .hopper = true},
     {.name = "h100",
      .title = "H100",
      .multiprocessors = 132,
@@ -56,7 +57,8 @@ constexpr std::array<Gpu, 3> kGpus = {{
      .trip = 0.6e-6,
      .launch_gap = 1e-6,
      .link_bytes = 370e9,
-     .network_bytes = 47e9},
+     .network_bytes = 47e9,
+     .hopper = true},
     {.name = "a100",
      .title = "A100",
      .multiprocessors = 108,
@@ -97,7 +99,12 @@ const Gpu* gpu_described(const std::string& description) {
   // The same chips with less power or other memory, and parts of a GPU.
   for (const char* variant : {"pcie", "nvl", "40gb", "64gb", "96gb", "mig"})
     if (name.find(variant) != std::string::npos) return nullptr;
-  for (const Gpu& gpu : kGpus)
+  static const std::array<Gpu, kGpus.size()> with_hopper = [] {
+    std::array<Gpu, kGpus.size()> gpus = kGpus;
+    for (Gpu& gpu : gpus) gpu.hopper_kernels = gpu.hopper;
+    return gpus;
+  }();
+  for (const Gpu& gpu : name.ends_with(", hopper's kernels") ? with_hopper : kGpus)
     if (name.find(text(" ", gpu.name)) != std::string::npos) return &gpu;
   return nullptr;
 }

@@ -22,6 +22,8 @@ struct Gpu {
   double launch_gap;              // seconds between two kernels of a CUDA graph
   // Bytes/s that a rank sends in a large ring collective: over NVLink, and through its network card.
   double link_bytes, network_bytes;
+  bool hopper = false;          // has the instructions of kernels/cuda/hopper
+  bool hopper_kernels = false;  // runs these kernels
 };
 
 // FLOP/s of matrix products in a precision: on the data sheet, and with large matrices.
@@ -32,8 +34,9 @@ inline double product_rate(const Gpu& gpu, bool bf16) { return bf16 ? gpu.produc
 std::span<const Gpu> known_gpus();
 // The GPU that --gpu names. Throws UserError, which lists the names.
 const Gpu& gpu_named(const std::string& name);
-// The GPU of a device that calls itself `description`, such as "NVIDIA H200, bf16"; nullptr if it is not known, or if
-// it is a part of a GPU (MIG) or a variant with other rates. Case does not matter.
+// The GPU of a device that calls itself `description`, such as "NVIDIA H200, bf16" or "NVIDIA H200, bf16, Hopper's
+// kernels"; nullptr if it is not known, or if it is a part of a GPU (MIG) or a variant with other rates. Case does not
+// matter.
 const Gpu* gpu_described(const std::string& description);
 
 }  // namespace gptmoe

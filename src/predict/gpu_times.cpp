@@ -20,7 +20,7 @@ double seconds_of(const std::vector<KernelEstimate>& kernels) {
 void add(std::vector<KernelEstimate>& sums, const std::vector<KernelEstimate>& kernels, double times) {
   for (const KernelEstimate& kernel : kernels) {
     auto sum = std::find_if(sums.begin(), sums.end(), [&](const auto& other) { return other.name == kernel.name; });
-    if (sum == sums.end()) sum = sums.insert(sums.end(), {kernel.name, kernel.limit, 0, 0, 0, 0});
+    if (sum == sums.end()) sum = sums.insert(sums.end(), {kernel.name, kernel.limit, 0, 0, 0, 0, kernel.tiles});
     sum->launches += static_cast<int64_t>(times) * kernel.launches;
     sum->flops += times * kernel.flops;
     sum->bytes += times * kernel.bytes;

@@ -18,6 +18,8 @@ const char* limit_name(Limit limit) {
     case Limit::library_product: return "cuBLASLt's products";
     case Limit::expert_product: return "experts' products";
     case Limit::attention: return "attention";
+    case Limit::hopper_product: return "Hopper's products";
+    case Limit::hopper_attention: return "Hopper's attention";
     case Limit::stream: return "streaming";
     case Limit::gather: return "gathering";
     case Limit::vector: return "arithmetic";
@@ -42,6 +44,13 @@ std::string limit_reason(Limit limit) {
       return "59 to 66% of the rate of mma.sync for long sequences and 51 to 57% for 2,048 positions, like "
              "FlashAttention-2 on an H100 (non-causal); the backward pass computes 7 products, of which the model "
              "needs 4";
+    case Limit::hopper_product:
+      return percent(kHopperMainLoop) +
+             " of the rate of large products; less for short sums, experts' last rows and the last round of tiles";
+    case Limit::hopper_attention:
+      return "50% of the rate of large products for heads of 64, where exponentials take as long as products, and 65% "
+             "(forward) or 60% for heads of 128; 43 to 56% for 2,048 positions; the backward pass computes 7 "
+             "products, of which the model needs 4";
     case Limit::stream:
       return percent(kStreamShare) +
              " of a large copy's bandwidth; half of it for logits in rows that do not divide "
@@ -54,9 +63,10 @@ std::string limit_reason(Limit limit) {
   return "";
 }
 
-void KernelList::add(std::string name, Limit limit, double flops, double bytes, double seconds, int64_t launches) {
+void KernelList::add(std::string name, Limit limit, double flops, double bytes, double seconds, int64_t launches,
+                     std::string tiles) {
   const double least = kShortestTrips * gpu_.trip * static_cast<double>(launches);
-  kernels_.push_back({std::move(name), limit, launches, flops, bytes, std::max(seconds, least)});
+  kernels_.push_back({std::move(name), limit, launches, flops, bytes, std::max(seconds, least), std::move(tiles)});
 }
 
 void KernelList::stream(std::string name, double bytes, int64_t launches) {
@@ -100,6 +110,19 @@ void KernelList::expert_product(std::string name, const ProductSize& size, doubl
   add(std::move(name), Limit::expert_product, flops, bytes,
       std::max(expert_product_seconds(gpu_, size, extra_depth, bf16_),
                bytes / (kProductTrafficShare * gpu_.copy_bytes)));
+}
+
+void KernelList::hopper_product(std::string name, const ProductSize& size, const HopperTiles& tiles, double extra_depth,
+                                double flops, double bytes) {
+  add(std::move(name), Limit::hopper_product, flops, bytes,
+      std::max(hopper_product_seconds(gpu_, size, tiles, extra_depth),
+               bytes / (kProductTrafficShare * gpu_.copy_bytes)),
+      1, tiles.describe());
+}
+
+void KernelList::hopper_attention(std::string name, double flops, double bytes, double share, std::string tiles) {
+  add(std::move(name), Limit::hopper_attention, flops, bytes,
+      std::max(flops / (share * gpu_.product_flops), bytes / (kGatherShare * gpu_.copy_bytes)), 1, std::move(tiles));
 }
 
 void KernelList::attention(std::string name, double flops, double bytes, double share) {

@@ -33,8 +33,12 @@ class KernelList {
   void finish_sum() { chain("finish_sum", 3); }
   void library_product(std::string name, const ProductSize& size, double bytes, int64_t launches = 1);
   void expert_product(std::string name, const ProductSize& size, double extra_depth, double flops, double bytes);
+  void hopper_product(std::string name, const ProductSize& size, const HopperTiles& tiles, double extra_depth,
+                      double flops, double bytes);
   // `share`: of the rate of mma.sync.
   void attention(std::string name, double flops, double bytes, double share);
+  // `share`: of the rate of large products.
+  void hopper_attention(std::string name, double flops, double bytes, double share, std::string tiles);
 
   const OpCall& call() const { return call_; }
   const Gpu& gpu() const { return gpu_; }
@@ -43,6 +47,7 @@ class KernelList {
   static bool packed(double one, double other) {
     return std::fmod(one, cuda::kVector) == 0 && std::fmod(other, cuda::kVector) == 0;
   }
+  bool hopper() const { return gpu_.hopper_kernels && bf16_; }
   double live_share() const { return live_share_; }
   double bytes() const { return call_.bytes(live_share_); }
   double flops() const { return call_.flops(live_share_); }
@@ -57,7 +62,8 @@ class KernelList {
   std::vector<KernelEstimate> take() { return std::move(kernels_); }
 
  private:
-  void add(std::string name, Limit limit, double flops, double bytes, double seconds, int64_t launches = 1);
+  void add(std::string name, Limit limit, double flops, double bytes, double seconds, int64_t launches = 1,
+           std::string tiles = {});
 
   const OpCall& call_;
   const Gpu& gpu_;

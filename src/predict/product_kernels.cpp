@@ -10,6 +10,8 @@ namespace {
 // would handle in that time. The pipeline fills, and the epilogue passes the tile through shared memory and stores it.
 // SwiGLU's epilogues also store h, or read h and store its gradient.
 constexpr double kEpilogue = 256, kSwigluEpilogue = 320, kSwigluGradientEpilogue = 384;
+// Of that time, what Hopper's kernels do not need: they load the next tile in the meantime.
+constexpr double kFill = 64;
 
 void linear(KernelList& list) {
   const double N = list.size('N'), I = list.size('I'), O = list.size('O');
@@ -61,8 +63,11 @@ void grouped(KernelList& list) {
   const OpId op = list.call().op();
   const double E = list.size('E'), rows = list.live_share() * list.size('R'), padded = padded_rows(rows, E);
   const auto of_rows = [&](const char* name, double width, double depth, double extra_depth) {
-    list.expert_product(name, {padded, width, depth, 1, KernelList::packed(width, depth)}, extra_depth, list.flops(),
-                        list.bytes());
+    const ProductSize size{padded, width, depth, 1, KernelList::packed(width, depth)};
+    if (list.hopper() && size.packed)
+      list.hopper_product(name, size, kHopperRows, extra_depth - kFill, list.flops(), list.bytes());
+    else
+      list.expert_product(name, size, extra_depth, list.flops(), list.bytes());
   };
   switch (op) {
     case OpId::grouped_linear_forward: return of_rows("rows", list.size('O'), list.size('I'), kEpilogue);
@@ -75,6 +80,10 @@ void grouped(KernelList& list) {
   }
   const double O = list.size('O'), I = list.size('I');
   const double tiles = E * std::ceil(O / 128) * std::ceil(I / 128);
+  // With fewer tiles, the portable kernel, which also splits experts' rows, is faster.
+  if (list.hopper() && KernelList::packed(O, I) && 2 * tiles >= list.gpu().multiprocessors)
+    return list.hopper_product("weights", {O, I, rows / E, static_cast<int64_t>(E)}, kHopperWeights, kEpilogue - kFill,
+                               list.flops(), list.bytes());
   const double splits = std::floor(std::min(2.0 * list.gpu().multiprocessors / tiles, std::ceil(rows / 256)));
   const bool whole = splits <= 1;
   const auto products = static_cast<int64_t>(whole ? E : E * splits);
@@ -91,9 +100,35 @@ double attention_share(double T, double D, bool backward) {
   return (D <= 64 ? 0.59 : wide_share) * T / (T + 320);
 }
 
+// The same for Hopper's kernels, as a share of the rate of large products. It is assumed, from the cycles that
+// kernels/cuda/lab/README.md counts.
+double hopper_attention_share(double T, double D, bool backward) {
+  const double wide_share = backward ? 0.6 : 0.65;
+  return (D <= 64 ? 0.5 : wide_share) * T / (T + 320);
+}
+
+// Hopper's kernels have the heads 64 and 128.
+void hopper_attention(KernelList& list, bool backward) {
+  const double T = list.size('T'), D = list.size('D'), share = hopper_attention_share(T, D, backward);
+  const bool wide = D > 64;
+  const auto add = [&](const char* name, double flops, const char* narrow_tiles, const char* wide_tiles) {
+    list.hopper_attention(name, flops, list.bytes(), share, wide ? wide_tiles : narrow_tiles);
+  };
+  if (!backward)
+    return add("forward", list.flops(), "128 queries x 128 keys, 4 stages, 145 KiB",
+               "128 queries x 128 keys, 2 stages, 161 KiB");
+  const double one = list.flops() / 4;
+  list.stream("delta", list.bytes_of("dout") + list.bytes_of("out"));
+  add("backward_keys", 4 * one, "128 keys x 128 queries, 4 stages, 169 KiB",
+      "128 keys x 64 queries, 4 stages, 197 KiB");
+  add("backward_queries", 3 * one, "128 queries x 128 keys, 4 stages, 161 KiB",
+      "128 queries x 128 keys, 2 stages, 193 KiB");
+}
+
 void attention(KernelList& list) {
   const double T = list.size('T'), D = list.size('D');
   const bool backward = list.call().op() == OpId::attention_backward;
+  if (list.hopper() && (D == 64 || D == 128)) return hopper_attention(list, backward);
   const bool tensor_cores =
       list.bf16() && list.call().size('D') % cuda::kVector == 0 && list.call().size('D') <= cuda::kMaxTensorHeadDim;
   // Heads are padded to 64 or 128.

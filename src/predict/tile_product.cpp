@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/check.h"
 #include "kernels/cuda_limits.h"
 
 namespace gptmoe {
@@ -51,6 +52,16 @@ double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double ex
   const Tile tile{128, 128, 2, kExpertMainLoop, extra_depth};
   const bool tensor_cores = bf16 && size.packed;
   return tiles_seconds(gpu, tile, size, tensor_cores ? gpu.mma_share * gpu.product_flops : gpu.vector_product_flops);
+}
+
+std::string HopperTiles::describe() const {
+  constexpr int kRows = 128, kDepth = 64, kElement = 2;
+  return text(kRows, " x ", columns, " x ", kDepth, ", ", stages, " stages, ",
+              stages * (kRows + columns) * kDepth * kElement / 1024, " KiB");
+}
+
+double hopper_product_seconds(const Gpu& gpu, const ProductSize& size, const HopperTiles& tiles, double extra_depth) {
+  return tiles_seconds(gpu, {128, tiles.columns, 1, kHopperMainLoop, extra_depth}, size, gpu.product_flops);
 }
 
 }  // namespace gptmoe

@@ -1,6 +1,7 @@
 #pragma once
 // The time of matrix products that are computed tile by tile.
 #include <cstdint>
+#include <string>
 
 #include "predict/gpu.h"
 
@@ -22,9 +23,22 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
 // depth that the main loop would handle in that time.
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16);
 
+// The tiles of Hopper's kernels for grouped products: 128 rows, this many columns, 64 deep in each stage. A
+// multiprocessor has one block, which loads the next tile while it stores the results of the last one.
+struct HopperTiles {
+  int columns, stages;
+
+  std::string describe() const;  // "128 x 256 x 64, 4 stages, 192 KiB"
+};
+constexpr HopperTiles kHopperRows{256, 4}, kHopperWeights{128, 6};
+// The seconds of a grouped product by Hopper's kernels; `extra_depth` as above.
+double hopper_product_seconds(const Gpu& gpu, const ProductSize& size, const HopperTiles& tiles, double extra_depth);
+
 // The shares of a rate that main loops reach: an expert product's, of the rate of mma.sync; cuBLASLt's, of the rate of
 // large products.
 constexpr double kExpertMainLoop = 0.83, kLibraryMainLoop = 0.88;
+// The share of Hopper's kernels, of the rate of large products. This is assumed.
+constexpr double kHopperMainLoop = 0.8;
 // The rate of cuBLASLt's products in bf16 whose operands are not packed, relative to packed ones. This is assumed.
 constexpr double kUnpackedShare = 1.0 / 3;
 

@@ -105,6 +105,7 @@ void FirstScreen::print() const {
               metric_count(engine.forward_flops_per_token() + engine.backward_flops_per_token()).c_str());
   std::printf("device      %s; %sFLOP/s on large products%s\n", ops.describe().c_str(),
               metric_count(matrix_rate).c_str(), world.size() > 1 ? " of all ranks" : "");
+  if (!kernels.empty()) std::printf("kernels     %s\n", printable(kernels).c_str());
   for (const std::string& path : slow_paths(config, ops, resumed_step > 0))
     std::printf("slow        %s\n", path.c_str());
   if (!threads_note.empty()) std::printf("slow        %s\n", threads_note.c_str());

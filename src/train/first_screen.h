@@ -24,6 +24,7 @@ struct FirstScreen {
   double matrix_rate;                   // FLOP/s of all ranks
   const std::string& threads_note;      // which threads stay unused (RankThreads::note); empty if none
   const std::string& micro_batch_note;  // how "auto" chose the micro-batch size; empty if it did not
+  std::string kernels;                  // HopperChoice::line()
 
   void print() const;
 };

@@ -1,12 +1,10 @@
 #include "train/provenance.h"
 
 #include <algorithm>
-#include <cctype>
-#include <fstream>
-#include <sstream>
 
 #include "base/file.h"
 #include "base/seal.h"
+#include "base/system_facts.h"
 #include "distributed/agree.h"
 #include "train/build_info.h"
 
@@ -17,28 +15,10 @@ using nlohmann::ordered_json;
 
 constexpr const char* kProvenance = "provenance.json";
 
-// The text after the colon of the first line that starts with `key`; "unknown" if there is none.
-std::string system_fact(const char* file, const std::string& key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with(key))
-      if (const size_t value = line.find_first_not_of(" \t", line.find(':') + 1); value != std::string::npos)
-        return line.substr(value);
-  return "unknown";
-}
-
-// "550.54.15" from "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Thu Mar ...": the first word with a dot.
-std::string driver_version() {
-  std::istringstream words(system_fact("/proc/driver/nvidia/version", "NVRM version"));
-  for (std::string word; words >> word;)
-    if (std::isdigit(static_cast<unsigned char>(word[0])) && word.find('.') != std::string::npos) return word;
-  return "unknown";
-}
-
-// On a GPU, describe() returns the GPU's name and the dtype of its matrix products.
+// On a GPU, describe() begins with the GPU's name and the dtype of its matrix products.
 std::string gpu_name(const Ops& ops) {
   const std::string described = ops.describe();
-  return described.substr(0, described.rfind(", "));
+  return described.substr(0, described.find(", "));
 }
 
 std::string hosts_of(const World& world) {
@@ -82,14 +62,15 @@ ordered_json without_step(ordered_json entry) {
 
 }  // namespace
 
-ordered_json provenance_of(const World& world, Ops& ops, int threads) {
+ordered_json provenance_of(const World& world, Ops& ops, int threads, bool hopper) {
   const bool gpu = !ops.memory().on_host();
   return {{"build", build_entry()},
           {"machine",
            {{"host", hosts_of(world)},
             {"cpu", system_fact("/proc/cpuinfo", "model name")},
             {"gpu", gpu ? ordered_json(gpu_name(ops)) : ordered_json()},
-            {"driver", gpu ? ordered_json(driver_version()) : ordered_json()}}},
+            {"driver", gpu ? ordered_json(gpu_driver_version()) : ordered_json()},
+            {"kernels", gpu ? ordered_json(hopper ? "hopper" : "portable") : ordered_json()}}},
           {"threads", threads},
           {"ranks", world.size()}};
 }

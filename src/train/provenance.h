@@ -2,9 +2,10 @@
 // Which program on which machine trained a run: RUN/provenance.json,
 //   {"history": [{"from_step", "build": {"version", "commit", "type", "native", "products", "cuda", "compiler",
 //                 "checksum" (of the program's file)},
-//                 "machine": {"host", "cpu", "gpu", "driver"}, "threads" (of a rank), "ranks"}]}
+//                 "machine": {"host", "cpu", "gpu", "driver", "kernels"}, "threads" (of a rank), "ranks"}]}
 // An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without CUDA;
-// "gpu" and "driver" are null in runs on CPUs. Several hosts are joined by ", "; the other machine fields are rank 0's.
+// "gpu", "driver" and "kernels" ("hopper" or "portable") are null in runs on CPUs. Several hosts are joined by ", ";
+// the other machine fields are rank 0's.
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
@@ -13,8 +14,8 @@
 
 namespace gptmoe {
 
-// An entry for this process, without "from_step".
-nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
+// An entry for this process, without "from_step". `hopper`: whether a GPU's ops run Hopper's kernels.
+nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads, bool hopper = false);
 
 // Throws UserError if the run has a provenance.json that is not a provenance record.
 void require_provenance(const std::filesystem::path& run_dir);

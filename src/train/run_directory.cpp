@@ -31,7 +31,7 @@ bool starts_with_any(const std::string& path, std::initializer_list<const char*>
 // Keys, as paths of flattened JSON, that do not affect what a step computes.
 bool is_free(const std::string& path) {
   return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/tasks/", "/train/cuda_graphs",
-                                "/checkpoint/", "/log/", "/distributed/", "/device", "/data/tokenizer"});
+                                "/checkpoint/", "/log/", "/distributed/", "/kernels/", "/device", "/data/tokenizer"});
 }
 
 // Keys that may be changed in the course of a run if the user asks for it.

@@ -33,7 +33,8 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 
 // The config that the run in `run_dir` continues with (gptmoe train --resume). `given` is the config that the user
 // gives, and `set` lists the keys that come from --set. The run keeps its own config except:
-// - keys that do not affect what a step computes (when to evaluate, log and save; where to compute): as given;
+// - keys that do not affect what a step computes (when to evaluate, log and save; where to compute, and with which
+//   kernels): as given;
 // - train.steps, train.micro_batch_size, train.skip_spikes*, schedule.*, optimizer.learning_rate and data.*: as given
 //   by --set. But the micro-batch size "auto" keeps the run's own size.
 // Throws UserError naming the key for any other difference. Also throws UserError if config.json disagrees with the

@@ -24,6 +24,7 @@
 #include "engine/backend.h"
 #include "engine/config_for_rank.h"
 #include "engine/explain_step.h"
+#include "engine/hopper_choice.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
@@ -56,7 +57,7 @@ class Trainer {
  public:
   // Sets up what one rank can do alone; connect() does the rest, on every rank.
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
-          std::string micro_batch_note);
+          HopperChoice hopper, std::string micro_batch_note);
   void connect();
   ~Trainer() { world_.set_probe({}); }
   // `unstarted` is null unless this is rank 0 of a new run. On rank 0, `lock` holds the lock of options.out, or gets it
@@ -104,6 +105,7 @@ class Trainer {
   const TrainOptions& options_;
   World& world_;
   const RankThreads threads_;
+  const HopperChoice hopper_;
   const std::string micro_batch_note_;  // FirstScreen::micro_batch_note
   const Config config_;                 // this rank's
   std::unique_ptr<Ops> ops_;
@@ -135,14 +137,15 @@ class Trainer {
 };
 
 Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
-                 std::string micro_batch_note)
+                 HopperChoice hopper, std::string micro_batch_note)
     : given_(config),
       options_(options),
       world_(world),
       threads_(threads),
+      hopper_(std::move(hopper)),
       micro_batch_note_(std::move(micro_batch_note)),
       config_(config_for_rank(config, world.size())),
-      ops_(make_backend(config_)),
+      ops_(make_backend(config_, hopper_.used)),
       train_data_(open_training_data(config_, world.rank(), world.size())),
       val_data_(open_texts(config_.data.val, config_.train.sequence_length, config_.model.vocab_size)),
       tasks_(config_, options.continues() ? options.out : std::filesystem::path()),
@@ -198,7 +201,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
       metrics_.emplace(options_.out, progress_.step, given_.log.tensorboard, last_row_);
     }
     if (world_.is_root() && !finished())
-      record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
+      record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads, hopper_.used));
     divergence_.emplace(world_, progress_, metrics_ ? &*metrics_ : nullptr);
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
@@ -263,7 +266,8 @@ int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
               .ops = *ops_,
               .matrix_rate = matrix_rate_,
               .threads_note = threads_.note,
-              .micro_batch_note = micro_batch_note_}
+              .micro_batch_note = micro_batch_note_,
+              .kernels = hopper_.line()}
       .print();
   try {
     const int signal = train_to_end();
@@ -400,6 +404,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& 
   const RankThreads threads = rank_threads(world);
   if (world.size() > 1) omp_set_num_threads(threads.threads);
   assign_devices(config, world);
+  const HopperChoice hopper = agreed_hopper(config, options.hopper_check, world);
   Config chosen = config;
   std::string note;
   if (any_auto_micro_batch({&config}, world)) {
@@ -407,7 +412,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& 
     note = describe_micro_batch(chosen.train.micro_batch_size);
   }
   std::unique_ptr<Trainer> trainer;
-  agree(world, [&] { trainer = std::make_unique<Trainer>(chosen, options, world, threads, std::move(note)); });
+  agree(world, [&] { trainer = std::make_unique<Trainer>(chosen, options, world, threads, hopper, std::move(note)); });
   trainer->connect();
   return trainer;
 }

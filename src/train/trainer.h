@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "distributed/world.h"
+#include "engine/hopper_choice.h"
 
 namespace gptmoe {
 
@@ -17,6 +18,7 @@ struct TrainOptions {
   bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
   std::string resume_command = {};    // the command that an interrupted run prints
   double matrix_rate = 0;             // FLOP/s of this rank's device on large products; 0: measured
+  HopperCheck hopper_check = {};      // as for agreed_hopper(), once per run
 
   bool continues() const { return resume || !branch.empty(); }  // from a checkpoint that options.out then holds
 };

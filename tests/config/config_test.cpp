@@ -311,6 +311,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "checkpoint": {"minutes": 2.5, "every": 5, "keep": 0},
     "log": {"every": 3, "tensorboard": false},
     "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
+    "kernels": {"hopper": "off"},
     "device": "cpu", "precision": "f32", "seed": 42})");
   const Config config = parse_config(changed, "f.json");
   // Every value above except lr_decay_steps differs from its default, so a field that is not read or not written shows
@@ -340,7 +341,7 @@ TEST(Config, JsonKeepsTheOrderOfTheFile) {
   const nlohmann::ordered_json out = to_json(parse_config(minimal_with(R"({"router": {"a": 1}})"), "f.json"));
   for (const auto& item : out.items()) keys.push_back(item.key());
   EXPECT_EQ(keys, (std::vector<std::string>{"model", "router", "data", "train", "optimizer", "schedule", "checkpoint",
-                                            "log", "distributed", "device", "precision", "seed"}));
+                                            "log", "distributed", "kernels", "device", "precision", "seed"}));
   EXPECT_EQ(out["model"].begin().key(), "vocab_size");
   EXPECT_EQ(out["router"].dump(), R"({"type":"topk","a":1})");
   EXPECT_EQ(out["log"].dump(), R"({"every":1,"tensorboard":true})");

@@ -42,12 +42,14 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
   }
   GpuModel other_gpu() const { return gpu() == GpuModel::h100 ? GpuModel::small_a100 : GpuModel::h100; }
 
-  void expect_agreement_with_the_cpu(CaseRun& got);
+  // `backend` names the ops in the table of the worst errors.
+  void expect_agreement_with_the_cpu(CaseRun& got, const char* backend = "");
+  void expect_promises(Ops& ops, const char* backend = "");
 };
 
 // Runs `got` and expects it to agree with the CPU in f64 on the same inputs. The CPU's backward starts from the
 // rounded outputs of the CUDA forward, so the errors of the forward do not carry over to the backward.
-void CudaOp::expect_agreement_with_the_cpu(CaseRun& got) {
+void CudaOp::expect_agreement_with_the_cpu(CaseRun& got, const char* backend) {
   CaseRun expected(op(), double_ops(1), Garbage::nan, compute());
   const double tolerance = compute() == DType::f32 ? op().tolerance : op().bf16_tolerance;
   double largest = 0;
@@ -68,15 +70,14 @@ void CudaOp::expect_agreement_with_the_cpu(CaseRun& got) {
   got.backward();
   expected.backward();
   expect_within(worst_difference(got, expected));
-  record_error(op().name, compute(), tolerance, largest);
+  record_error(backend + op().name, compute(), tolerance, largest);
 }
 
 // Three promises of an op, in two runs of its case: it agrees with the CPU; outputs are overwritten whatever they held
 // before, and nothing else is written; another order of blocks and threads gives the same bits.
-TEST_P(CudaOp, AgreesWithTheCpuWritesOnlyItsOutputsAndGivesTheSameBitsInAnyOrder) {
-  CaseRun got(op(), cuda_ops(compute(), gpu()), Garbage::nan, compute()),
-      again(op(), cuda_ops(compute(), gpu()), Garbage::large, compute());
-  expect_agreement_with_the_cpu(got);
+void CudaOp::expect_promises(Ops& ops, const char* backend) {
+  CaseRun got(op(), ops, Garbage::nan, compute()), again(op(), ops, Garbage::large, compute());
+  expect_agreement_with_the_cpu(got, backend);
   reorder_execution(2);
   again.forward();
   again.backward();
@@ -88,12 +89,39 @@ TEST_P(CudaOp, AgreesWithTheCpuWritesOnlyItsOutputsAndGivesTheSameBitsInAnyOrder
   }
 }
 
+TEST_P(CudaOp, AgreesWithTheCpuWritesOnlyItsOutputsAndGivesTheSameBitsInAnyOrder) {
+  expect_promises(cuda_ops(compute(), gpu()));
+}
+
 std::string case_name(const testing::TestParamInfo<std::tuple<OpCase, DType>>& info) {
   return std::get<0>(info.param).name + "_" + dtype_name(std::get<1>(info.param));
 }
 INSTANTIATE_TEST_SUITE_P(Ops, CudaOp,
                          testing::Combine(testing::ValuesIn(op_cases().tests),
                                           testing::Values(DType::f32, DType::bf16)),
+                         case_name);
+
+// The same for Hopper's kernels, on the shapes that they take.
+class CudaOpOnHopper : public CudaOp {};
+TEST_P(CudaOpOnHopper, AgreesWithTheCpuWritesOnlyItsOutputsAndGivesTheSameBitsInAnyOrder) {
+  use_gpu(GpuModel::usual);
+  if (const std::string obstacle = why_no_hopper(); !obstacle.empty()) GTEST_SKIP() << obstacle;
+  static const std::unique_ptr<Ops> ops = make_cuda_ops(DType::bf16, {.hopper = true});
+  expect_promises(*ops, "hopper_");
+}
+
+std::vector<OpCase> cases_on_hopper() {
+  std::vector<OpCase> cases = hopper_cases(2);  // the simulated GPU has two multiprocessors
+  for (const OpCase& op : op_cases().tests) {
+    const bool taken = std::all_of(op.tensors.begin(), op.tensors.end(), [](const TensorSpec& spec) {
+      return spec.kind != Kind::real || spec.sizes.back() % 8 == 0;
+    });
+    if (taken && has_hopper_kernel(op)) cases.push_back(op);
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Ops, CudaOpOnHopper,
+                         testing::Combine(testing::ValuesIn(cases_on_hopper()), testing::Values(DType::bf16)),
                          case_name);
 
 // The same for tensors that start at odd elements, where packs of 16 bytes are impossible.

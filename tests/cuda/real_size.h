@@ -17,8 +17,21 @@ inline constexpr Sizes kSizes{2, 35, 32, 24, 203, 3, 2};
 inline constexpr Sizes kSizes{8, 2048, 1024, 2816, 128256, 8, 16};
 #endif
 inline constexpr auto kC = kSizes.C, kF = kSizes.F, kV = kSizes.V, kE = kSizes.E, kN = kSizes.B * kSizes.T;
-class RealSize : public ::testing::TestWithParam<DType> {
+// Real ops, and whether they run Hopper's kernels.
+struct RealBackend {
+  DType real;
+  bool hopper = false;
+};
+inline std::string backend_name(const ::testing::TestParamInfo<RealBackend>& info) {
+  return text(dtype_name(info.param.real), info.param.hopper ? "_hopper" : "");
+}
+
+class RealSize : public ::testing::TestWithParam<RealBackend> {
  protected:
+  void SetUp() override {
+    if (const std::string obstacle = why_no_hopper(); GetParam().hopper && !obstacle.empty()) GTEST_SKIP() << obstacle;
+    ops_ = make_cuda_ops(real_, {.hopper = GetParam().hopper});
+  }
   ~RealSize() override { reorder_execution(1); }
 
   using Outputs = std::vector<const DeviceTensor*>;
@@ -41,8 +54,8 @@ class RealSize : public ::testing::TestWithParam<DType> {
     expect_samples(*ops_, name, got, tolerance(in_bf16), expected, samples);
   }
 
-  DType real_ = GetParam();
-  std::unique_ptr<Ops> ops_ = make_cuda_ops(real_);
+  DType real_ = GetParam().real;
+  std::unique_ptr<Ops> ops_;
 };
 
 }  // namespace gptmoe

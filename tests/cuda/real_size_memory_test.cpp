@@ -250,8 +250,8 @@ TEST_P(RealSizeMemory, Adamw) {
   if (real_ == DType::bf16) expect("master", master, 1e-5, [&](int64_t i) { return after(i)[2]; });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, RealSizeMemory, ::testing::Values(DType::bf16, DType::f32),
-                         [](const auto& info) { return dtype_name(info.param); });
+INSTANTIATE_TEST_SUITE_P(Ops, RealSizeMemory, ::testing::Values(RealBackend{DType::bf16}, RealBackend{DType::f32}),
+                         backend_name);
 
 }  // namespace
 }  // namespace gptmoe

@@ -22,6 +22,9 @@ TEST_P(RealSize, Linear) {
          [&](int64_t i) { return sum_of(kN, [&](int64_t n) { return dy(n * kF + i / kC) * x(n * kC + i % kC); }); });
 }
 
+// The ops that have kernels for Hopper, with and without them.
+class RealSizeOnHopper : public RealSize {};
+
 // Each token has one row, and later experts own more rows.
 class Routing {
  public:
@@ -52,7 +55,7 @@ class Routing {
   std::vector<int64_t> host_;
 };
 
-TEST_P(RealSize, GroupedLinear) {
+TEST_P(RealSizeOnHopper, GroupedLinear) {
   const Routing routing(*ops_);
   const Sampled x(*ops_, real_, {kN, kC}, 1), w(*ops_, real_, {kE, kF, kC}, 2, kWeight), dy(*ops_, real_, {kN, kF}, 3);
   const DeviceTensor y(*ops_, real_, {kN, kF}), dx(*ops_, real_, {kN, kC}), dw(*ops_, DType::f32, {kE, kF, kC});
@@ -77,7 +80,7 @@ TEST_P(RealSize, GroupedLinear) {
   });
 }
 
-TEST_P(RealSize, GroupedSwiglu) {
+TEST_P(RealSizeOnHopper, GroupedSwiglu) {
   const Routing routing(*ops_);
   const Sampled x(*ops_, real_, {kN, kC}, 1), up(*ops_, real_, {kE, 2 * kF, kC}, 2, kWeight);
   const Sampled dy(*ops_, real_, {kN, kC}, 3), down(*ops_, real_, {kE, kC, kF}, 4, kWeight);
@@ -108,7 +111,7 @@ TEST_P(RealSize, GroupedSwiglu) {
   });
 }
 
-TEST_P(RealSize, Attention) {
+TEST_P(RealSizeOnHopper, Attention) {
   constexpr int64_t B = kSizes.B, T = kSizes.T, H = kSizes.H, D = kC / H, S = 3 * H;
   const Sampled qkv(*ops_, real_, {B, T, S, D}, 1), dout(*ops_, real_, {B, T, H, D}, 2);
   const DeviceTensor out(*ops_, real_, {B, T, H, D}), dqkv(*ops_, real_, {B, T, S, D});
@@ -239,8 +242,12 @@ TEST_P(RealSize, Embedding) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, RealSize, ::testing::Values(DType::bf16, DType::f32),
-                         [](const auto& info) { return dtype_name(info.param); });
+INSTANTIATE_TEST_SUITE_P(Ops, RealSize, ::testing::Values(RealBackend{DType::bf16}, RealBackend{DType::f32}),
+                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Ops, RealSizeOnHopper,
+                         ::testing::Values(RealBackend{DType::bf16}, RealBackend{DType::f32},
+                                           RealBackend{DType::bf16, true}),
+                         backend_name);
 
 }  // namespace
 }  // namespace gptmoe

@@ -77,6 +77,58 @@ TEST(KernelEstimates, ExpertsProductsRunInRoundsOfTiles) {
   EXPECT_NEAR(expert_product_seconds(gpu, {8 * 128 + 1, 256, 1024}, 256, true), 5 * 4 * tile_flops / rate, 1e-9);
 }
 
+Gpu with_hopper_kernels(Gpu gpu) {
+  gpu.hopper_kernels = true;
+  return gpu;
+}
+
+// 8 experts of 128 rows each, 512 wide: 16 tiles, one on each of 2 multiprocessors at a time: 8 rounds.
+TEST(KernelEstimates, HoppersProductsRunInRoundsOfLargerTiles) {
+  const Gpu gpu = simple_gpu();
+  const double tile_flops = 2.0 * 128 * 256 * (1024 + 192), rate = kHopperMainLoop * 100e9;
+  EXPECT_NEAR(hopper_product_seconds(gpu, {8 * 128, 512, 1024}, kHopperRows, 192), 8 * 2 * tile_flops / rate, 1e-9);
+  EXPECT_EQ(kHopperRows.describe(), "128 x 256 x 64, 4 stages, 192 KiB");
+  EXPECT_EQ(kHopperWeights.describe(), "128 x 128 x 64, 6 stages, 192 KiB");
+}
+
+// Hopper's kernels take some shapes, on a GPU that runs them.
+TEST(KernelEstimates, HoppersKernelsAreExpectedWhereTheyRun) {
+  const Gpu portable = known_gpus().front(), hopper = with_hopper_kernels(portable);
+  const auto tiles_of_product = [](int64_t in, const Gpu& gpu) {
+    return estimate(
+               [&](Ops& ops) {
+                 ops.grouped_linear_forward(tensor(DType::bf16, {256, 64}), tensor(DType::bf16, {256, in}),
+                                            tensor(DType::bf16, {2, 64, in}), tensor(DType::i64, {3}));
+               },
+               gpu)
+        .at(0)
+        .tiles;
+  };
+  EXPECT_EQ(tiles_of_product(64, hopper), kHopperRows.describe());
+  EXPECT_EQ(tiles_of_product(64, portable), "");
+  EXPECT_EQ(tiles_of_product(12, hopper), "");
+  const auto tiles_of_attention = [](int64_t D, const Gpu& gpu) {
+    return estimate(
+               [&](Ops& ops) {
+                 ops.attention_forward(tensor(DType::bf16, {1, 64, 2, D}), tensor(DType::f32, {1, 2, 64}),
+                                       tensor(DType::bf16, {1, 64, 6, D}));
+               },
+               gpu)
+        .at(0)
+        .tiles;
+  };
+  EXPECT_EQ(tiles_of_attention(64, hopper), "128 queries x 128 keys, 4 stages, 145 KiB");
+  EXPECT_EQ(tiles_of_attention(128, hopper), "128 queries x 128 keys, 2 stages, 161 KiB");
+  EXPECT_EQ(tiles_of_attention(64, portable), "");
+  EXPECT_EQ(tiles_of_attention(32, hopper), "");
+}
+
+TEST(KernelEstimates, ADeviceSaysWhetherItRunsHoppersKernels) {
+  EXPECT_FALSE(gpu_described("NVIDIA H200, bf16")->hopper_kernels);
+  EXPECT_TRUE(gpu_described("NVIDIA H200, bf16, Hopper's kernels")->hopper_kernels);
+  EXPECT_EQ(gpu_described("NVIDIA H200, bf16, Hopper's kernels")->name, std::string("h200"));
+}
+
 // A gradient of few tiles over a long sum is cut into parts.
 TEST(KernelEstimates, TheLibraryCutsLongSumsOfFewTiles) {
   const Gpu& gpu = known_gpus().front();

@@ -97,6 +97,12 @@ TEST_F(Lifecycle, StepsCannotGoBelowTheCheckpoint) {
   expect_contains(refusal(constant(4), {"train.steps"}), "train.steps = 4, but the run has done 8 steps");
 }
 
+TEST_F(Lifecycle, OtherKernelsMayContinueARun) {
+  train_quietly(constant(8), run_);
+  EXPECT_EQ(resume_with(constant(12, {{"kernels", {{"hopper", "off"}}}}), run_, {"train.steps"}), 0);
+  EXPECT_EQ(run_config(run_).kernels.hopper, "off");
+}
+
 TEST_F(Lifecycle, AnEditedConfigFileIsRefused) {
   train_quietly(constant(8), run_);
   edit_config("/train/steps", 12);

@@ -72,6 +72,7 @@ TEST(Provenance, ARunRecordsItsBuildAndMachineOnce) {
   EXPECT_EQ(history[0]["machine"]["host"], make_single_world()->host(0));
   EXPECT_NE(history[0]["machine"]["cpu"], "");
   EXPECT_TRUE(history[0]["machine"]["gpu"].is_null());
+  EXPECT_TRUE(history[0]["machine"]["kernels"].is_null());
   EXPECT_GE(history[0]["threads"], 1);
   EXPECT_EQ(history[0]["ranks"], 1);
   train_quietly(config, files / "run", true);  // the run is finished, so nothing is trained

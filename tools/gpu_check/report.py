@@ -4,6 +4,7 @@
     report.py tokens DIR                          writes shards of generated tokens that a model can learn to predict
     report.py curves START_CPU START_F32 CPU F32 BF16   compares the loss curves of runs: the first two to rounding
     report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB used before it; MiB during it, one per line
+    report.py aims OFF.json STEPS.json DENSE.json   speed with the portable kernels and in the end, beside a dense model
     report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside those of bench step
 """
 import array
@@ -13,6 +14,7 @@ import random
 import sys
 
 SAME_START_WITHIN, F32_WITHIN, BF16_WITHIN, MEMORY_WITHIN = 1e-4, 0.002, 0.01, 0.05
+TOKENS_PER_SECOND, MOE_WITHIN, DEFAULT_WITHIN = 185_000, 0.05, 0.005
 
 
 def tokens(folder):
@@ -103,6 +105,27 @@ def predictions(run):
           f"{step / sum(row['predicted_us'] for row in ops):.2f} times the prediction.")
 
 
+def aims(off_path, steps_path, dense_path):
+    speed = {}
+    for name, path in (("off", off_path), ("end", steps_path), ("dense", dense_path)):
+        for row in json_lines(path):
+            if "router" in row:
+                speed[name, row["router"]] = row["tokens_per_second"]
+    topk, default, dense = speed["end", "topk"], speed["end", "default"], speed["dense", "topk"]
+    print("\n| router | portable kernels, tokens/s | these kernels | ratio |\n|---|---:|---:|---:|")
+    for router in ("topk", "default"):
+        off, end = speed["off", router], speed["end", router]
+        print(f"| {router} | {off:,.0f} | {end:,.0f} | {end / off:.3f} |")
+    print("\n| aim | measured | result |\n|---|---:|---|")
+    for aim, measured, met in (
+            (f"8c1 trains at {TOKENS_PER_SECOND:,} tokens/s", f"{default:,.0f}", default >= TOKENS_PER_SECOND),
+            (f"TopK within {MOE_WITHIN:.0%} of a dense model with its active width", f"{topk / dense - 1:+.1%}",
+             topk >= (1 - MOE_WITHIN) * dense),
+            (f"Default within {DEFAULT_WITHIN:.1%} of TopK", f"{default / topk - 1:+.2%}",
+             default >= (1 - DEFAULT_WITHIN) * topk)):
+        print(f"| {aim} | {measured} | {'pass' if met else 'fail'} |")
+
+
 def pytorch(path, steps_path):
     ours = {row["router"]: row["tokens_per_second"] for row in json_lines(steps_path) if "router" in row}
     print("| router | PyTorch tokens/s | model TFLOP/s | peak MiB | how | gptmoe / PyTorch |")
@@ -115,7 +138,7 @@ def pytorch(path, steps_path):
               f"{row.get('peak_mib', 0):,.0f} | {how} | {ratio} |")
 
 
-COMMANDS = {"tokens": tokens, "curves": curves, "steps": steps, "pytorch": pytorch}
+COMMANDS = {"aims": aims, "tokens": tokens, "curves": curves, "steps": steps, "pytorch": pytorch}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

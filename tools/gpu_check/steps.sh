@@ -1,30 +1,51 @@
 #!/usr/bin/env bash
-# Times training steps of the paper's 8c1 pair, which take turns, and measures their memory.
+# Times training steps of the paper's 8c1 pair, which take turns, and measures their memory. On a Hopper GPU, times them
+# again with Hopper's kernels. Last comes a dense model with the same active parameters.
 set -euo pipefail
-: "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${out:?}"
+: "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${out:?}" "${hopper?}"
 
 used_mib() { nvidia-smi -i "$gpu" --query-gpu=memory.used --format=csv,noheader,nounits; }
 total_mib=$(nvidia-smi -i "$gpu" --query-gpu=memory.total --format=csv,noheader,nounits)
+report=$repo_dir/tools/gpu_check/report.py
 
-# A step here has 8 micro-batches instead of 64, so the update takes up to eight times as large a share of its time.
+# bench FILE ARGUMENT...: appends its lines to $out/FILE.json. A step here has 8 micro-batches instead of 64, so the
+# update takes up to eight times as large a share of its time.
 bench() {
-  "$build_dir/gptmoe" bench step "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
+  local lines=$out/$1.json
+  shift
+  "$build_dir/gptmoe" bench step "$@" --device cuda --precision bf16 --steps 1 --warmup 1 \
     --set train.global_batch_size=128 --json "$out/step.json"
-  cat "$out/step.json" >>"$out/steps.json"
+  cat "$out/step.json" >>"$lines"
 }
-status=0 configs=("$repo_dir"/configs/paper/8c1_{topk,default}.json)
+configs=("$repo_dir"/configs/paper/8c1_{topk,default}.json)
+# pair FILE ARGUMENT...: the two configs in turns if both fit into the memory.
+pair() {
+  if [ "$total_mib" -ge 129024 ]; then
+    bench "$1" "${configs[@]}" "${@:2}"
+  else
+    echo "$total_mib MiB are too little for both at once: running one after the other"
+    for config in "${configs[@]}"; do bench "$1" "$config" "${@:2}"; done
+  fi
+}
 
-rm -f "$out/steps.json"
-before=$(used_mib)
+rm -f "$out"/{steps_off,steps,dense}.json
+status=0 before=$(used_mib)
 while sleep 0.3; do used_mib; done >"$out/memory.txt" &
 sampler=$!
 trap 'kill "$sampler"' EXIT
-if [ "$total_mib" -ge 129024 ]; then
-  bench "${configs[@]}" | tee "$out/account.md"
-else
-  echo "$total_mib MiB are too little for both at once: running one after the other"
-  for config in "${configs[@]}"; do bench "$config"; done | tee "$out/account.md"
-fi
-python3 "$repo_dir/tools/gpu_check/report.py" steps "$out/steps.json" "$before" "$out/memory.txt" >"$out/steps.md" || status=$?
+pair steps_off --hopper off --rounds 5 | tee "$out/account.md"
+kill "$sampler"
+trap - EXIT
+python3 "$report" steps "$out/steps_off.json" "$before" "$out/memory.txt" >"$out/steps.md" || status=$?
 cat "$out/account.md" >>"$out/steps.md"
+best=off
+if [ -n "$hopper" ]; then
+  printf '\nWith the kernels for Hopper:\n\n' >>"$out/steps.md"
+  pair steps --hopper on --rounds 5 | tee -a "$out/steps.md"
+  best=on
+else
+  cp "$out/steps_off.json" "$out/steps.json"
+fi
+bench dense "${configs[0]}" --set model.num_experts=0 --hopper "$best" --no-account --rounds 3 | tee -a "$out/steps.md"
+python3 "$report" aims "$out/steps_off.json" "$out/steps.json" "$out/dense.json" | tee -a "$out/steps.md"
 exit "$status"

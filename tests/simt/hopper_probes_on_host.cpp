@@ -1,0 +1,2 @@
+// The probes, compiled for the simulated GPU.
+#include "cuda/hopper_probes.cu"

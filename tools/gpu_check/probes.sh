@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs each probe of an instruction of Hopper in a process of its own, since a wrong reading of the manual may hang.
+set -euo pipefail
+: "${build_dir:?}" "${out:?}" "${hopper?}"
+
+if [ -z "$hopper" ]; then
+  echo "- not run: this is not a Hopper GPU" | tee "$out/probes.md"
+  exit 0
+fi
+mapfile -t tests < <("$build_dir/test_cuda" --gtest_list_tests --gtest_filter='*/HopperProbes.*' |
+  sed -n 's/^  \([^ ]*\).*/\1/p')
+[ "${#tests[@]}" -gt 0 ] || {
+  echo "test_cuda has no probes"
+  exit 1
+}
+failed='' log=$out/probe.txt
+for test in "${tests[@]}"; do
+  name=${test##*/} status=0
+  timeout --kill-after=5 20 "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter="*/HopperProbes.$test" >"$log" 2>&1 ||
+    status=$?
+  if grep -q "^probe $name:" "$log"; then
+    sed -n -e 's/^probe /- /p' -e 's/^  \(right\|wrong\)  /  - \1: /p' "$log"
+  elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
+    echo "- $name: did not end in 20 s"
+  else
+    echo "- $name: $(grep -m 1 'CUDA: \|check failed' "$log" || tail -n 1 "$log")"
+  fi >>"$out/probes.md"
+  [ "$status" = 0 ] || failed+=" $name"
+done
+cat "$out/probes.md"
+[ -z "$failed" ] || {
+  echo "not as assumed:$failed"
+  exit 1
+}
