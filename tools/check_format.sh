@@ -9,8 +9,6 @@ cd "$repo_dir"
 listing=$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
 [ -n "$listing" ] || die "git lists no sources in $repo_dir"
 mapfile -t files <<<"$listing"
-if [ "${1:-}" = --fix ]; then
-  clang-format-14 -i "${files[@]}"
-else
-  clang-format-14 --dry-run --Werror "${files[@]}"
-fi
+action=(--dry-run --Werror)
+if [ "${1:-}" = --fix ]; then action=(-i); fi
+printf '%s\0' "${files[@]}" | xargs -0 -n 20 -P "$(nproc)" clang-format-14 "${action[@]}"

@@ -46,6 +46,7 @@ fi
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp_wait.h)
+export KMP_BLOCKTIME=0      # the same for clang's OpenMP, whose idle threads would spin for 200 ms
 # Tests flush many small files, which takes a disk longer than all their other work. So their folders are in memory if
 # it has room and programs can run from there: test_cli installs some.
 folder=$(mktemp -d -p /dev/shm gptmoe_tests_XXXXXX 2>/dev/null || true)

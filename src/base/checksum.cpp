@@ -1,9 +1,13 @@
 #include "base/checksum.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
 #include <cstring>
+#include <vector>
+
+#include "base/file.h"
 
 namespace gptmoe {
 namespace {
@@ -55,6 +59,17 @@ uint32_t crc32c(std::string_view bytes) {
   uint32_t crc = 0xffffffffu;
   for (const char c : bytes) crc = crc >> 8 ^ remainders[(crc ^ static_cast<unsigned char>(c)) & 0xff];
   return ~crc;
+}
+
+void add_to_checksum(Checksum& checksum, const FileReader& file, const std::function<void()>& after_part) {
+  constexpr int64_t kPart = int64_t{4} << 20;
+  std::vector<char> part(static_cast<size_t>(std::min(kPart, file.size())));
+  for (int64_t at = 0; at < file.size(); at += kPart) {
+    const int64_t bytes = std::min(kPart, file.size() - at);
+    file.read(part.data(), bytes, at);
+    checksum.update(part.data(), bytes);
+    if (after_part) after_part();
+  }
 }
 
 uint64_t checksum_of(std::string_view bytes) {

@@ -1,24 +1,18 @@
 #include "checkpoint/checkpoint.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <chrono>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "base/check.h"
 #include "base/checksum.h"
-#include "base/descriptor.h"
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/seal.h"
-#include "base/unfinished.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/held_checkpoint.h"
-#include "checkpoint/intact_checkpoint.h"
+#include "checkpoint/open_checkpoint.h"
 #include "checkpoint/safetensors.h"
 #include "records/record_json.h"
 #include "records/run_folder.h"
@@ -29,10 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int64_t kFormatVersion = 1;
 constexpr const char* kConfigFile = "config.json";
-
-// ---- Contents ----------------------------------------------------------------------------------------------------
 
 // Files of a checkpoint: the name of each and its rows.
 template <typename Rows>
@@ -71,110 +62,6 @@ std::string refusal_text() {
   const nlohmann::ordered_json config = {
       {"model_type", kCheckpointModelType}, {"vocab_size", remedy}, {"hidden_size", remedy}};
   return config.dump(2) + "\n";
-}
-
-// ---- Loading errors ----------------------------------------------------------------------------------------------
-
-// The error for a missing or damaged file of a checkpoint. Any other error says that the file cannot be read; it may
-// still be intact.
-struct Damage : UserError {
-  using UserError::UserError;
-};
-
-// Returns read(). If that throws Damage, throws a UserError with the remedy appended.
-template <typename Read>
-auto with_damage_remedy(const fs::path& checkpoint_dir, Read read) {
-  try {
-    return read();
-  } catch (const Damage& damage) {
-    user_error(damage.what(), "; ", damage_remedy(checkpoint_dir));
-  }
-}
-
-FileReader open_file(const fs::path& path) {
-  try {
-    return FileReader(path);
-  } catch (const UserError& error) {
-    if (file_type_at(path) == fs::file_type::regular) throw;
-    throw Damage(error.what());
-  }
-}
-
-StateFile read_state_file(const fs::path& checkpoint_dir) {
-  const fs::path path = checkpoint_dir / kCheckpointStateFile;
-  const std::string content = open_file(path).content();
-  if (seal_of(content) != Seal::intact)
-    throw Damage(text(path.string(), ": does not match its own checksum: it is damaged, cut short or edited"));
-  const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
-  if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
-    user_error(path.string(), ": the checkpoint has format version ", version.dump(),
-               " and this build of gptmoe reads version ", kFormatVersion, ": update gptmoe");
-  return read_record<StateFile>(state, path.string());
-}
-
-// The checksum of a file of the checkpoint according to state.json. Throws UserError if the file was not saved.
-const std::string& checksum_in(const StateFile& state, const fs::path& path) {
-  const auto saved = std::find_if(state.files.begin(), state.files.end(),
-                                  [name = path.filename().string()](auto& file) { return file.first == name; });
-  if (saved == state.files.end())
-    user_error(path.string(),
-               ": was not saved: this checkpoint holds only the model, so training cannot continue from it");
-  return saved->second;
-}
-
-// Returns open_files(). Calls it again if the run replaced the checkpoint during the call, so that all opened files
-// belong to one checkpoint.
-template <typename OpenFiles>
-auto open_together(const fs::path& checkpoint_dir, OpenFiles open_files) {
-  constexpr int kAttempts = 100;  // saving a checkpoint takes far longer than opening its files
-  for (int attempt = 1;; ++attempt) {
-    const Descriptor folder(open(checkpoint_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    const auto replaced = [&] {
-      if (folder) return !is_at(folder.get(), checkpoint_dir);
-      return anything_at(checkpoint_dir) || is_being_replaced(checkpoint_dir);  // it was moved aside for a moment
-    };
-    try {
-      auto opened = open_files();
-      if (attempt == kAttempts || !replaced()) return opened;
-    } catch (const UserError&) {
-      if (attempt == kAttempts || !replaced()) throw;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-}
-
-const std::vector<std::string> kStateAlone;
-
-struct OpenCheckpoint {
-  StateFile state;
-  std::vector<FileReader> files;
-};
-
-// Opens state.json and the files `names`; without `names`, all files that state.json lists.
-OpenCheckpoint open_checkpoint(const fs::path& checkpoint_dir, std::optional<std::vector<std::string>> names = {}) {
-  return open_together(checkpoint_dir, [&] {
-    OpenCheckpoint opened{read_state_file(checkpoint_dir), {}};
-    std::vector<std::string> wanted = names.value_or(std::vector<std::string>());
-    for (size_t i = 0; !names && i < opened.state.files.size(); ++i) wanted.push_back(opened.state.files[i].first);
-    for (const std::string& name : wanted) {
-      checksum_in(opened.state, checkpoint_dir / name);  // throws if the file was not saved
-      opened.files.push_back(open_file(checkpoint_dir / name));
-    }
-    return opened;
-  });
-}
-
-void require_whole(const FileReader& file, const StateFile& state, World* world) {
-  Checksum found;
-  add_to_checksum(found, file, world);
-  if (checksum_text(found.value()) != checksum_in(state, file.path()))
-    throw Damage(text(file.path().string(), ": does not match its checksum in state.json: it is damaged or cut short"));
-}
-
-// Throws Damage, or another error if a file cannot be read.
-void require_intact(const fs::path& checkpoint_dir) {
-  const OpenCheckpoint opened = open_checkpoint(checkpoint_dir);
-  for (const FileReader& file : opened.files) require_whole(file, opened.state, nullptr);
 }
 
 // The name of the file that holds `weights`. Throws UserError if the checkpoint has no average.
@@ -300,15 +187,6 @@ void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
   }
 }
 
-bool is_intact(const fs::path& checkpoint_dir) {
-  try {
-    require_intact(checkpoint_dir);
-    return true;
-  } catch (const Damage&) {
-    return false;
-  }
-}
-
 void verify_checkpoint(const fs::path& checkpoint_dir) {
   with_damage_remedy(checkpoint_dir, [&] { require_intact(checkpoint_dir); });
 }
@@ -318,7 +196,7 @@ void verify_checkpoint_file(const fs::path& file) {
   with_damage_remedy(folder, [&] {
     const StateFile state = open_checkpoint(folder, kStateAlone).state;
     for (const auto& [name, checksum] : state.files)
-      if (name == file.filename()) require_whole(open_file(file), state, nullptr);
+      if (name == file.filename()) require_whole(open_checkpoint_file(file), state, nullptr);
   });
 }
 
@@ -370,17 +248,6 @@ CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& par
       name = file_with(checkpoint_dir, open_checkpoint(checkpoint_dir, kStateAlone).state, weights);
     });
   return load_files(checkpoint_dir, {{name, model_rows(tensors)}}, tensors);
-}
-
-void add_to_checksum(Checksum& checksum, const FileReader& file, World* world) {
-  constexpr int64_t kPart = int64_t{4} << 20;
-  std::vector<char> part(static_cast<size_t>(std::min(kPart, file.size())));
-  for (int64_t at = 0; at < file.size(); at += kPart) {
-    const int64_t bytes = std::min(kPart, file.size() - at);
-    file.read(part.data(), bytes, at);
-    checksum.update(part.data(), bytes);
-    if (world) world->tick();
-  }
 }
 
 ModelFile open_model(const fs::path& checkpoint_dir, World* world, Weights weights) {

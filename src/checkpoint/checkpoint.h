@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/checksum.h"
 #include "base/file.h"
 #include "base/tensor.h"
 #include "checkpoint/checkpoint_folders.h"
@@ -80,9 +79,6 @@ enum class Weights { last, average };
 // Loads only the model, for evaluation, generation and export. Throws UserError if the checkpoint has no average.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                            const StateTable& state, Memory& memory = host_memory(), Weights weights = Weights::last);
-
-// Adds the file's bytes to a checksum. Calls world->tick() after each part, unless `world` is null.
-void add_to_checksum(Checksum& checksum, const FileReader& file, World* world);
 
 // A checkpoint's model, open for reading.
 struct ModelFile {

@@ -10,7 +10,7 @@
 #include "base/folder.h"
 #include "base/unfinished.h"
 #include "checkpoint/held_checkpoint.h"
-#include "checkpoint/intact_checkpoint.h"
+#include "checkpoint/open_checkpoint.h"
 #include "records/run_folder.h"
 
 namespace gptmoe {

@@ -34,7 +34,7 @@
 #include "train/micro_batch.h"
 #include "train/run_directory.h"
 #include "train/start_weights.h"
-#include "train/trainer.h"
+#include "train/train.h"
 
 namespace gptmoe {
 namespace {

@@ -1,3 +1,5 @@
+#include "train/train.h"
+
 #include <filesystem>
 
 #include "cli/commands.h"
@@ -5,7 +7,6 @@
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
 #include "train/given_config.h"
-#include "train/trainer.h"
 
 namespace gptmoe {
 namespace {

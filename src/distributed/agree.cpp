@@ -114,6 +114,10 @@ void check_alike(World& world, const NamedValues& facts) {
       throw Agreed<UserError>(found);
 }
 
-std::string program_checksum() { return checksum_text(checksum_of(read_text_file("/proc/self/exe"))); }
+std::string program_checksum() {
+  Checksum checksum;
+  add_to_checksum(checksum, FileReader("/proc/self/exe"));
+  return checksum_text(checksum.value());
+}
 
 }  // namespace gptmoe

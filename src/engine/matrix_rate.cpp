@@ -56,7 +56,7 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 
 }  // namespace
 
-double measure_matrix_rate(Ops& ops) {
+double measure_matrix_rate(Ops& ops, double run_flops) {
   // Finds a size that takes a few milliseconds; it depends on the device.
   constexpr double kLongEnough = 5e-3;
   constexpr int64_t kSmallest = 256, kLargest = 8192;
@@ -65,10 +65,12 @@ double measure_matrix_rate(Ops& ops) {
     return room < 0 || 3 * size * size * dtype_bytes(ops.compute_dtype()) <= room / 2;
   };
   for (int64_t size = kSmallest;; size *= 2) {
-    const double seconds = seconds_of_product(ops, size, 0);
-    if (seconds < kLongEnough && size < kLargest && fits(2 * size)) continue;
     const auto n = static_cast<double>(size);
-    return 2.0 * n * n * n / std::min(seconds, seconds_of_product(ops, size, 0.1));
+    const double flops = 2 * n * n * n, seconds = seconds_of_product(ops, size, 0);
+    const bool short_enough = 16 * flops <= run_flops;  // two products of twice the size
+    if (seconds < kLongEnough && size < kLargest && fits(2 * size) && short_enough) continue;
+    const double in_all = std::min(0.1, run_flops * seconds / flops);
+    return flops / (in_all < seconds ? seconds : std::min(seconds, seconds_of_product(ops, size, in_all)));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/folder.h"
 #include "base/json.h"
 #include "base/read_json.h"
@@ -65,7 +66,10 @@ const SafetensorsFile& WeightFiles::open(const fs::path& path) {
 
 std::string WeightFiles::checksum(World* world) const {
   Checksum checksum;
-  for (const SafetensorsFile& file : files_) add_to_checksum(checksum, file.file(), world);
+  for (const SafetensorsFile& file : files_)
+    add_to_checksum(checksum, file.file(), [&] {
+      if (world) world->tick();
+    });
   return checksum_text(checksum.value());
 }
 

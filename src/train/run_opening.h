@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "data/batches.h"
 #include "records/run_history.h"
-#include "train/trainer.h"
+#include "train/train.h"
 #include "train/unstarted_run.h"
 
 namespace gptmoe {

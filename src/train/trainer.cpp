@@ -1,140 +1,40 @@
 #include "train/trainer.h"
 
-#include <omp.h>
-
-#include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <deque>
-#include <optional>
 
 #include "base/file.h"
-#include "base/folder.h"
 #include "base/joined.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/finite_rows.h"
 #include "data/open_sources.h"
 #include "distributed/agree.h"
-#include "distributed/launch.h"
-#include "distributed/threads.h"
 #include "engine/backend.h"
 #include "engine/config_for_rank.h"
 #include "engine/explain_step.h"
 #include "engine/hopper_choice.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
-#include "engine/step_queue.h"
 #include "kernels/kept_choices.h"
 #include "records/run_folder.h"
-#include "train/divergence.h"
 #include "train/first_screen.h"
-#include "train/metrics.h"
-#include "train/micro_batch.h"
 #include "train/provenance.h"
 #include "train/run_directory.h"
-#include "train/run_evaluation.h"
 #include "train/run_history.h"
 #include "train/run_inputs.h"
 #include "train/run_opening.h"
-#include "train/saved_step.h"
-#include "train/start_weights.h"
-#include "train/step_log.h"
-#include "train/task_scorer.h"
-#include "train/unstarted_run.h"
 
 namespace gptmoe {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-class Trainer {
- public:
-  // Sets up what one rank can do alone; connect() does the rest, on every rank.
-  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
-          HopperChoice hopper, std::string micro_batch_note);
-  void connect();
-  ~Trainer() { world_.set_probe({}); }
-  // `unstarted` is null unless this is rank 0 of a new run. On rank 0, `lock` holds the lock of options.out, or gets it
-  // here.
-  int run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
-
- private:
-  // Checks that all ranks have the same program, config, data and precision.
-  void require_same_run();
-  void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
-  void initialize();
-  void restore(const std::filesystem::path& checkpoint);
-  void restore_data(const CheckpointState& state);
-  int train_to_end();
-  void ask_for_step();
-  void finish_step();
-  void settle(size_t ahead = 0);
-  void save();
-  void validate() { require_finite_loss("validation", evaluation_->validate(progress_)); }
-  void require_finite_loss(const char* which, double loss);
-  void interrupt();
-
-  bool due(int64_t every, int64_t step) const {
-    return step == config_.train.steps || (every > 0 && step % every == 0);
-  }
-  // Whether checkpoint.minutes have passed since the last save.
-  bool checkpoint_clock_due() const {
-    return config_.checkpoint.minutes > 0 && seconds_since(last_saved_) >= 60 * config_.checkpoint.minutes;
-  }
-  bool finished() const { return progress_.step == config_.train.steps; }
-  int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
-  CheckpointTensors tensors() {
-    return {engine_.gpt().params(),
-            engine_.gpt().state(),
-            engine_.optimizer().m(),
-            engine_.optimizer().v(),
-            ops_->memory(),
-            engine_.optimizer().partition(),
-            &world_,
-            engine_.optimizer().second_moments(),
-            engine_.weight_average().values()};
-  }
-
-  const Config given_;
-  const TrainOptions& options_;
-  World& world_;
-  const RankThreads threads_;
-  const HopperChoice hopper_;
-  const std::string micro_batch_note_;  // FirstScreen::micro_batch_note
-  const Config config_;                 // this rank's
-  std::unique_ptr<Ops> ops_;
-  std::unique_ptr<Communicator> communicator_;
-  BatchLoader train_data_;
-  const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
-    world_.tick();
-    train_data_.next_batch(inputs, targets);
-  };
-  const std::vector<NamedText> val_data_;
-  const TaskScorer tasks_;
-  Engine engine_;
-  std::optional<StepQueue> steps_;
-  double matrix_rate_ = 0;
-
-  Progress progress_;                          // of finished steps
-  std::deque<LoaderState> asked_;              // the loader's state before each queued, unfinished step
-  Clock::time_point last_finished_;            // when a step finished or, if later, the oldest queued step was queued
-  std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
-  HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
-  bool new_data_ = false;                      // OpenedRun::new_data
-  SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
-  Clock::time_point last_saved_ = Clock::now();  // or when the run started
-  std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
-  std::optional<MetricsFile> metrics_;           // of rank 0
-  std::optional<Divergence> divergence_;
-  std::optional<StepLog> log_;
-  std::optional<RunEvaluation> evaluation_;
-};
+}  // namespace
 
 Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
                  HopperChoice hopper, std::string micro_batch_note)
@@ -213,6 +113,18 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
   keep_choices(*ops_, options_.out / kChoicesFile);
 }
 
+CheckpointTensors Trainer::tensors() {
+  return {engine_.gpt().params(),
+          engine_.gpt().state(),
+          engine_.optimizer().m(),
+          engine_.optimizer().v(),
+          ops_->memory(),
+          engine_.optimizer().partition(),
+          &world_,
+          engine_.optimizer().second_moments(),
+          engine_.weight_average().values()};
+}
+
 void Trainer::restore(const std::filesystem::path& checkpoint) {
   if (!anything_at(checkpoint))
     user_error(checkpoint.string(),
@@ -252,7 +164,9 @@ void Trainer::initialize() {
 
 int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
   // Measures while there is free memory for the matrices.
-  matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_);
+  const double run_flops = (engine_.forward_flops_per_token() + engine_.backward_flops_per_token()) *
+                           static_cast<double>(config_.train.tokens_per_step() * config_.train.steps);
+  matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_, run_flops);
   world_.sum({&matrix_rate_, 1});
   open_run(unstarted, lock);
   FirstScreen{.config = config_,
@@ -322,6 +236,10 @@ int Trainer::train_to_end() {
                   ? text("; validation perplexity ", metric_count(evaluation_->last()->perplexity)).c_str()
                   : "");
   return 0;
+}
+
+bool Trainer::checkpoint_clock_due() const {
+  return config_.checkpoint.minutes > 0 && seconds_since(last_saved_) >= 60 * config_.checkpoint.minutes;
 }
 
 void Trainer::ask_for_step() {
@@ -398,62 +316,6 @@ void Trainer::interrupt() {
   log_->clear_line();
   std::printf("stopped     after step %lld, saved. To continue:\n  %s\n", static_cast<long long>(progress_.step),
               printable(options_.resume_command).c_str());
-}
-
-std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {
-  const RankThreads threads = rank_threads(world);
-  if (world.size() > 1) omp_set_num_threads(threads.threads);
-  assign_devices(config, world);
-  const HopperChoice hopper = agreed_hopper(config, options.hopper_check, world);
-  Config chosen = config;
-  std::string note;
-  if (any_auto_micro_batch({&config}, world)) {
-    chosen.train.micro_batch_size = agreed_micro_batch(config, world);
-    note = describe_micro_batch(chosen.train.micro_batch_size);
-  }
-  std::unique_ptr<Trainer> trainer;
-  agree(world, [&] { trainer = std::make_unique<Trainer>(chosen, options, world, threads, hopper, std::move(note)); });
-  trainer->connect();
-  return trainer;
-}
-
-}  // namespace
-
-void watch(World& world, const DistributedConfig& config) {
-  check_alike(world, {{"distributed.heartbeat_seconds", std::to_string(config.heartbeat_seconds)},
-                      {"distributed.hang_seconds", std::to_string(config.hang_seconds)}});
-  world.watch(static_cast<double>(config.heartbeat_seconds), static_cast<double>(config.hang_seconds));
-  tell_heartbeat(static_cast<double>(config.heartbeat_seconds));
-}
-
-void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
-
-int train(const Config& config, const TrainOptions& options, World& world) {
-  std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
-  std::optional<UnstartedRun> unstarted;
-  on_root(world, [&] {
-    if (!options.resume) {
-      unstarted.emplace(options.out);
-    } else if (file_type_at(options.out) == std::filesystem::file_type::directory) {
-      lock = lock_run(options.out);  // before anything is read that another process may be changing
-      if (holds_run(options.out)) remove_branch_mark(options.out);
-    }
-  });
-  Config own = config;
-  if (!options.branch.empty()) {
-    agree(world, [&] { own = branch_config(options.branch, config); });
-    Config checked = own;  // a branch starts from a checkpoint, whatever its run started from
-    checked.train.init_from.clear();
-    checked.train.init_noise = 0;
-    check_run(checked, world);  // first, since copying a checkpoint takes long
-    on_root(world, [&] { branch_run(options.branch, *unstarted, own); });
-  }
-  if (options.continues())
-    agree(world, [&] {
-      own = resumed_config(options.out, own, options.set);
-      require_shards_here(options.out, own);
-    });
-  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr, lock);
 }
 
 }  // namespace gptmoe

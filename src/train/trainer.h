@@ -1,43 +1,112 @@
 #pragma once
-// A whole training run, from its data to its checkpoints and metrics.
+#include <chrono>
+#include <cstdint>
+#include <deque>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/folder.h"
+#include "checkpoint/checkpoint.h"
 #include "config/config.h"
+#include "data/batches.h"
+#include "distributed/communicator.h"
+#include "distributed/threads.h"
 #include "distributed/world.h"
+#include "engine/engine.h"
 #include "engine/hopper_choice.h"
+#include "engine/step_queue.h"
+#include "kernels/ops.h"
+#include "records/run_history.h"
+#include "train/divergence.h"
+#include "train/metrics.h"
+#include "train/run_evaluation.h"
+#include "train/saved_step.h"
+#include "train/start_weights.h"
+#include "train/step_log.h"
+#include "train/task_scorer.h"
+#include "train/train.h"
+#include "train/unstarted_run.h"
 
 namespace gptmoe {
 
-struct TrainOptions {
-  std::filesystem::path out;  // run directory
-  bool resume = false;
-  std::filesystem::path branch = {};  // the run or checkpoint that the new run branches from; empty: none
-  std::vector<std::string> set = {};  // with resume or branch: the config keys that --set gives
-  bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
-  std::string resume_command = {};    // the command that an interrupted run prints
-  double matrix_rate = 0;             // FLOP/s of this rank's device on large products; 0: measured
-  HopperCheck hopper_check = {};      // as for agreed_hopper(), once per run
+// One rank's part of a training run. Its functions throw as train() does.
+class Trainer {
+ public:
+  // Sets up what one rank can do alone. `config` is the run's, with a number in train.micro_batch_size. Keeps
+  // references to `options` and `world`.
+  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
+          HopperChoice hopper, std::string micro_batch_note);
+  ~Trainer() { world_.set_probe({}); }
+  // Every rank calls it after the constructor: checks that all ranks have the same run, and connects their devices.
+  void connect();
+  // Every rank calls it after connect(). Trains to the last step or a stop signal; returns what train() returns.
+  // `unstarted` is null unless this is rank 0 of a new run. On rank 0, `lock` holds the lock of options.out, or gets it
+  // here.
+  int run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
 
-  bool continues() const { return resume || !branch.empty(); }  // from a checkpoint that options.out then holds
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // Checks that all ranks have the same program, config, data and precision.
+  void require_same_run();
+  void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
+  void initialize();
+  void restore(const std::filesystem::path& checkpoint);
+  void restore_data(const CheckpointState& state);
+  int train_to_end();
+  void ask_for_step();
+  void finish_step();
+  void settle(size_t ahead = 0);
+  void save();
+  void validate() { require_finite_loss("validation", evaluation_->validate(progress_)); }
+  void require_finite_loss(const char* which, double loss);
+  void interrupt();
+
+  bool due(int64_t every, int64_t step) const {
+    return step == config_.train.steps || (every > 0 && step % every == 0);
+  }
+  // Whether checkpoint.minutes have passed since the last save.
+  bool checkpoint_clock_due() const;
+  bool finished() const { return progress_.step == config_.train.steps; }
+  int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
+  CheckpointTensors tensors();
+
+  const Config given_;
+  const TrainOptions& options_;
+  World& world_;
+  const RankThreads threads_;
+  const HopperChoice hopper_;
+  const std::string micro_batch_note_;  // FirstScreen::micro_batch_note
+  const Config config_;                 // this rank's
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Communicator> communicator_;
+  BatchLoader train_data_;
+  const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
+    world_.tick();
+    train_data_.next_batch(inputs, targets);
+  };
+  const std::vector<NamedText> val_data_;
+  const TaskScorer tasks_;
+  Engine engine_;
+  std::optional<StepQueue> steps_;
+  double matrix_rate_ = 0;
+
+  Progress progress_;                          // of finished steps
+  std::deque<LoaderState> asked_;              // the loader's state before each queued, unfinished step
+  Clock::time_point last_finished_;            // when a step finished or, if later, the oldest queued step was queued
+  std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
+  HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
+  bool new_data_ = false;                      // OpenedRun::new_data
+  SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
+  Clock::time_point last_saved_ = Clock::now();  // or when the run started
+  std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
+  std::optional<MetricsFile> metrics_;           // of rank 0
+  std::optional<Divergence> divergence_;
+  std::optional<StepLog> log_;
+  std::optional<RunEvaluation> evaluation_;
 };
-
-// Every rank of `world` calls check_run() and train().
-
-// Checks everything that can be checked before a run starts: backend, shards, layout, memory, differences between
-// ranks. Throws as train() would.
-void check_run(const Config& config, World& world);
-
-// Starts the ranks' watchdog with the limits of the config. Call it once.
-void watch(World& world, const DistributedConfig& config);
-
-// Trains `config`, or continues the run or branch with the config that resumed_config() (train/run_directory.h)
-// returns. A new run that fails before its first step leaves no files. Prints the startup summary and progress. Rank 0
-// alone writes, to options.out. Saves before it evaluates. After a stop signal (base/stop_signal.h) on any rank it
-// finishes the step and saves; it then returns this rank's signal, or SIGTERM if only another rank got one. Returns 0
-// when the run is finished. Throws UserError for bad input, Failure when the machine or the numbers fail; the last
-// checkpoint stays valid.
-int train(const Config& config, const TrainOptions& options, World& world);
 
 }  // namespace gptmoe

@@ -8,9 +8,7 @@
 #include <map>
 #include <vector>
 
-#include "base/rng.h"
-#include "engine/optimizer.h"
-#include "kernels/plan_ops.h"
+#include "support/optimizer_fixture.h"
 
 namespace gptmoe {
 namespace {
@@ -49,7 +47,7 @@ Matrix reference_newton_schulz(Matrix x, int64_t M, int64_t N) {
 }
 
 // Matrices that are wide, tall and square; four of one shape in a block; a vector and a matrix for AdamW.
-class MuonOverTable : public ::testing::Test {
+class MuonOverTable : public testing::OptimizerOverTable {
  protected:
   MuonOverTable() {
     params_.add({"embed.weight", {6, 5}, Init::normal(1)});
@@ -70,16 +68,7 @@ class MuonOverTable : public ::testing::Test {
   void prepare(OptimizerConfig config) {
     config.type = "muon";
     config.learning_rate = kRate;
-    config_ = config;
-    optimizer_.emplace(config, params_);
-    lay_out();
-    Ops planning = make_plan_ops(*ops_);  // finds the size of the scratch memory
-    optimizer_->update({planning, scratch_, *communicator_, PassKind::train}, params_, squared_norm_1_, loss_1_);
-    arena_.commit();
-    scratch_.commit();
-    lay_out();
-    optimizer_->prepare(host_memory());
-    params_.initialize(host_memory(), 5);
+    OptimizerOverTable::prepare(config);
     for (const ParamRow& row : params_.rows()) {
       const float* values = params_.row_value(row).as<float>();
       reference_[row.name].assign(values, values + row.count);
@@ -87,21 +76,7 @@ class MuonOverTable : public ::testing::Test {
     }
   }
 
-  void set_gradients(int64_t step) {
-    for (const ParamRow& row : params_.rows())
-      for (int64_t i = 0; i < row.count; ++i)
-        params_.row_grad(row).as<float>()[i] =
-            static_cast<float>(Rng(3, static_cast<uint64_t>(step)).normal(static_cast<uint64_t>(row.offset + i)));
-  }
-  void zero_gradients() {
-    for (const ParamRow& row : params_.rows()) ops_->zero(params_.row_grad(row));
-  }
-
-  void step(int64_t step) {
-    optimizer_->measure_norm(pass_, params_, squared_norm_1_);
-    optimizer_->set_step(host_memory(), kRate, step);
-    optimizer_->update(pass_, params_, squared_norm_1_, loss_1_);
-  }
+  void step(int64_t step) { update(kRate, step); }
 
   void reference_step() {
     for (const ParamRow& row : params_.rows()) {
@@ -133,32 +108,13 @@ class MuonOverTable : public ::testing::Test {
   std::vector<float> values(const Tensor& x) const { return {x.as<float>(), x.as<float>() + x.count()}; }
 
   static constexpr double kRate = 0.02;
-  ParamTable params_{DType::f32};
-  OptimizerConfig config_;
-  std::optional<Optimizer> optimizer_;
   std::map<std::string, Matrix> reference_, m_;
-  Tensor squared_norm_1_, loss_1_;
-
- private:
-  void lay_out() {
-    const Tensor values = arena_.allocate(DType::f32, {params_.element_count()});
-    params_.bind(values, arena_.allocate(DType::f32, {params_.element_count()}));
-    optimizer_->allocate(arena_, params_.whole(), DType::f32);
-    squared_norm_1_ = arena_.allocate(DType::f32, {1});
-    loss_1_ = arena_.allocate(DType::f32, {1});
-  }
-
-  Arena arena_{"test"};
-  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
-  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
-  Scratch scratch_;
-  Pass pass_{*ops_, scratch_, *communicator_, PassKind::train};
 };
 
 TEST_F(MuonOverTable, FollowsAPlainReference) {
   prepare({.weight_decay = 0.3, .grad_clip = 0, .momentum = 0.9});
   for (int64_t s = 1; s <= 4; ++s) {
-    set_gradients(s);
+    set_gradients(1, s);
     reference_step();
     step(s);
   }
@@ -167,7 +123,7 @@ TEST_F(MuonOverTable, FollowsAPlainReference) {
 
 TEST_F(MuonOverTable, FollowsAPlainReferenceWithTheOriginalScale) {
   prepare({.weight_decay = 0, .grad_clip = 0, .momentum = 0, .muon_scale = "original"});
-  set_gradients(1);
+  set_gradients(1, 1);
   reference_step();
   step(1);
   expect_reference(2e-5);
@@ -175,7 +131,7 @@ TEST_F(MuonOverTable, FollowsAPlainReferenceWithTheOriginalScale) {
 
 TEST_F(MuonOverTable, MovesByDecayAloneWithoutAGradient) {
   prepare({.weight_decay = 0.5, .grad_clip = 1});
-  zero_gradients();
+  set_gradients(0, 1);
   step(1);
   for (auto& [name, x] : reference_)
     for (double& each : x) each *= 1 - kRate * 0.5;
@@ -184,11 +140,11 @@ TEST_F(MuonOverTable, MovesByDecayAloneWithoutAGradient) {
 
 TEST_F(MuonOverTable, ChangesNothingIfTheLossIsNotFinite) {
   prepare({});
-  set_gradients(1);
+  set_gradients(1, 1);
   step(1);
   const std::vector<float> weights = values(params_.values()), moments = values(optimizer_->m());
   loss_1_.as<float>()[0] = std::numeric_limits<float>::infinity();
-  set_gradients(2);
+  set_gradients(1, 2);
   step(2);
   EXPECT_EQ(values(params_.values()), weights);
   EXPECT_EQ(values(optimizer_->m()), moments);

@@ -5,16 +5,15 @@
 #include <cmath>
 #include <vector>
 
-#include "base/rng.h"
-#include "kernels/plan_ops.h"
 #include "model/gpt.h"
+#include "support/optimizer_fixture.h"
 
 namespace gptmoe {
 namespace {
 
 // A table like a model's: rows of odd sizes, single and in blocks, with and without weight decay, and neighbours of the
 // same kind.
-class AdamwOverTable : public ::testing::Test {
+class AdamwOverTable : public testing::OptimizerOverTable {
  protected:
   AdamwOverTable() {
     params_.add({"first", {3, 5}, Init::normal(1)});
@@ -24,28 +23,13 @@ class AdamwOverTable : public ::testing::Test {
   }
 
   void prepare(const OptimizerConfig& config) {
-    config_ = config;
-    optimizer_.emplace(config, params_);
-    lay_out();
-    Ops planning = make_plan_ops(*ops_);  // finds the size of the scratch memory
-    optimizer_->update({planning, scratch_, *communicator_, PassKind::train}, params_, squared_norm_1_, loss_1_);
-    arena_.commit();
-    scratch_.commit();
-    lay_out();
-    params_.initialize(host_memory(), 5);
+    OptimizerOverTable::prepare(config);
     for (const ParamRow& row : params_.rows()) {
       const float* values = params_.row_value(row).as<float>();
       reference_.emplace_back(values, values + row.count);
       m_.emplace_back(static_cast<size_t>(row.count));
       v_.emplace_back(static_cast<size_t>(row.count));
     }
-  }
-
-  void set_gradients(double size, int64_t step) {
-    for (const ParamRow& row : params_.rows())
-      for (int64_t i = 0; i < row.count; ++i)
-        params_.row_grad(row).as<float>()[i] = static_cast<float>(
-            size * Rng(3, static_cast<uint64_t>(step)).normal(static_cast<uint64_t>(row.offset + i)));
   }
 
   double gradient_norm() {
@@ -73,12 +57,6 @@ class AdamwOverTable : public ::testing::Test {
     }
   }
 
-  void update(double lr, int64_t step) {
-    optimizer_->measure_norm(pass_, params_, squared_norm_1_);
-    optimizer_->set_step(host_memory(), lr, step);
-    optimizer_->update(pass_, params_, squared_norm_1_, loss_1_);
-  }
-
   void step(double lr, int64_t step) {
     reference_step(lr, step);
     update(lr, step);
@@ -96,26 +74,7 @@ class AdamwOverTable : public ::testing::Test {
     }
   }
 
-  ParamTable params_{DType::f32};
-  OptimizerConfig config_;
-  std::optional<Optimizer> optimizer_;
   std::vector<std::vector<double>> reference_, m_, v_;
-  Tensor squared_norm_1_, loss_1_;
-
- private:
-  void lay_out() {
-    const Tensor values = arena_.allocate(DType::f32, {params_.element_count()});
-    params_.bind(values, arena_.allocate(DType::f32, {params_.element_count()}));
-    optimizer_->allocate(arena_, params_.whole(), DType::f32);
-    squared_norm_1_ = arena_.allocate(DType::f32, {1});
-    loss_1_ = arena_.allocate(DType::f32, {1});
-  }
-
-  Arena arena_{"test"};
-  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
-  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
-  Scratch scratch_;
-  Pass pass_{*ops_, scratch_, *communicator_, PassKind::train};
 };
 
 TEST_F(AdamwOverTable, FollowsAScalarReference) {

@@ -12,6 +12,7 @@
 #include "model/golden_backends.h"
 #include "routing/router_table.h"
 #include "support/model_fixture.h"
+#include "support/sanitized.h"
 #include "support/test_folders.h"
 
 namespace gptmoe::testing {
@@ -156,7 +157,8 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
   }
 
   const std::vector<float> losses = read_all(golden, "losses"), norms = read_all(golden, "grad_norms");
-  for (int64_t step = 0; step < std::ssize(losses); ++step) {
+  const int64_t steps = kSanitized ? 4 : std::ssize(losses);  // further steps only repeat the code
+  for (int64_t step = 0; step < steps; ++step) {
     const StepResult result = model.step(step, next_batch);
     const auto s = static_cast<size_t>(step);
     EXPECT_NEAR(result.loss, losses[s], tolerance() * losses[s]) << "step " << step;
@@ -166,6 +168,7 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
         expect_close(download_values(memory, params.row_grad(row)), read_all(golden, "grad." + row.name),
                      "gradient of " + row.name, tolerance());
   }
+  if (steps < std::ssize(losses)) return;
   for (const ParamRow& row : params.rows())
     if (golden.find("final." + row.name))
       expect_close_in_norm(download_values(memory, params.row_value(row)), read_all(golden, "final." + row.name),

@@ -1,6 +1,7 @@
 #pragma once
-// For tests of kernels/cuda/hopper: tensor maps, and kernels of one block that must fail.
+// For tests of kernels/cuda/hopper: tensor maps, kernels of one block that must fail, and each timing of the simulator.
 #include <cuda.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 #include <stdexcept>
@@ -39,5 +40,17 @@ inline std::string hopper_fault(unsigned threads, size_t shared_bytes, const std
     simt::launch({1}, {threads}, shared_bytes, [&] { body(reinterpret_cast<char*>(simt::shared_memory())); });
   });
 }
+inline void expect_fault(const std::string& found, const std::string& expected) {
+  EXPECT_NE(found.find(expected), std::string::npos) << found;
+}
+
+// A test of each of kHopperTimings: when bulk copies and products take place.
+class HopperTiming : public ::testing::TestWithParam<simt::Timing> {
+ protected:
+  HopperTiming() { simt::set_timing(GetParam()); }
+  ~HopperTiming() override { simt::set_timing(simt::Timing::late); }
+};
+inline const auto kHopperTimings =
+    ::testing::Values(simt::Timing::late, simt::Timing::early, simt::Timing::interleaved);
 
 }  // namespace gptmoe::cuda

@@ -13,13 +13,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-class HopperRaces : public testing::TestWithParam<simt::Timing> {
- protected:
-  HopperRaces() { simt::set_timing(GetParam()); }
-  ~HopperRaces() override { simt::set_timing(simt::Timing::late); }
-};
-INSTANTIATE_TEST_SUITE_P(Timings, HopperRaces,
-                         testing::Values(simt::Timing::late, simt::Timing::early, simt::Timing::interleaved));
+class HopperRaces : public HopperTiming {};
+INSTANTIATE_TEST_SUITE_P(Timings, HopperRaces, kHopperTimings);
 
 // Orders threads in time, and nothing else: the simulator knows no such synchronisation.
 class Turn {

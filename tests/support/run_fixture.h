@@ -15,7 +15,7 @@
 #include "support/temporary_folder.h"
 #include "support/write_shard.h"
 #include "train/run_directory.h"
-#include "train/trainer.h"
+#include "train/train.h"
 
 namespace gptmoe::testing {
 

@@ -15,11 +15,11 @@ sanitize() {
     >"$out/sanitize_$1.txt" 2>&1
 }
 names=(memcheck racecheck training)
-GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=0 sanitize memcheck memcheck '*/CudaOp.*' &
+GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=0 sanitize memcheck memcheck '*CudaOp.*' &
 pids=($!)
-GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=1 sanitize racecheck racecheck '*/CudaOp.*' &
+GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=1 sanitize racecheck racecheck '*CudaOp.*' &
 pids+=($!)
-sanitize training memcheck '*TenSteps*/default_bf16' &
+sanitize training memcheck '*FirstSteps*/default_bf16' &
 pids+=($!)
 
 failed=''

@@ -17,6 +17,7 @@
 #include "simt/device_memory.h"
 #include "simt/fiber.h"
 #include "simt/shared_accesses.h"
+#include "simt/traced_memory.h"
 
 namespace simt {
 namespace {
@@ -358,7 +359,10 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
   std::deque<Block> runners;
   for (size_t i = 0; i < places; ++i) runners.emplace_back(place(i), grid, block, shared_bytes, body);
   struct NoCurrent {
-    ~NoCurrent() { current = nullptr; }
+    ~NoCurrent() {
+      current = nullptr;
+      traced_memory = {};
+    }
   } const at_end;
   const auto index = [&](uint64_t at) {
     return Dim3{static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
@@ -372,6 +376,7 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
       if (!runner.running_any() && next != sequence.end()) runner.start(index(*next++));
       if (!runner.running_any()) continue;
       any = true;
+      traced_memory = {reinterpret_cast<uintptr_t>(runner.shared()), shared_bytes};
       if (places == 1)
         while (runner.running_any()) runner.step();
       else
@@ -419,14 +424,3 @@ void warp_collective(uint32_t mask, const char* name, Complete complete, void* o
 }
 
 }  // namespace simt
-
-// clang's -fsanitize-coverage=trace-loads,trace-stores calls these before each access of the kernels.
-#define TRACE(bytes, type)                                                                                 \
-  extern "C" void __sanitizer_cov_load##bytes(const type* from) { simt::note_access(from, bytes, false); } \
-  extern "C" void __sanitizer_cov_store##bytes(const type* to) { simt::note_access(to, bytes, true); }
-TRACE(1, uint8_t)
-TRACE(2, uint16_t)
-TRACE(4, uint32_t)
-TRACE(8, uint64_t)
-TRACE(16, __uint128_t)
-#undef TRACE

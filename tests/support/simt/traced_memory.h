@@ -1,0 +1,15 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace simt {
+
+// The shared memory of the block that runs; empty between launches. Kernels access other memory most of the time, and
+// this tells so without a look at the block.
+struct TracedMemory {
+  uintptr_t first = 0;
+  size_t bytes = 0;
+};
+extern TracedMemory traced_memory;
+
+}  // namespace simt
