@@ -33,12 +33,22 @@ GPTMOE_HOST_DEVICE constexpr uint32_t rounding_key(uint32_t step, uint32_t strea
   return mixed_bits(mixed_bits(step) + 0x9E3779B9u * (stream + 1));
 }
 
+// 32 random bits for element number `element`.
+GPTMOE_HOST_DEVICE constexpr uint32_t rounding_bits(uint64_t element, uint32_t key) {
+  const uint32_t low = static_cast<uint32_t>(element), high = static_cast<uint32_t>(element >> 32);
+  return mixed_bits(mixed_bits(low ^ key) + high);
+}
+
+// The draw for element number `element`: in [0, 1), a multiple of 2^-16.
+GPTMOE_HOST_DEVICE constexpr float rounding_draw(uint64_t element, uint32_t key) {
+  return static_cast<float>(rounding_bits(element, key) >> 16) * 0x1.0p-16f;
+}
+
 // The bits of the bf16 that element number `element` is rounded to, from the bits of the float. The lower 16 bits of
 // the float say how far it is from the smaller neighbour; adding a draw of 16 bits decides whether they carry. NaN
 // stays NaN: a carry could turn it into a zero.
 GPTMOE_HOST_DEVICE constexpr uint16_t randomly_rounded(uint32_t bits, uint64_t element, uint32_t key) {
-  const uint32_t low = static_cast<uint32_t>(element), high = static_cast<uint32_t>(element >> 32);
-  const uint32_t draw = mixed_bits(mixed_bits(low ^ key) + high) >> 16;
+  const uint32_t draw = rounding_bits(element, key) >> 16;
   const bool nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
   return static_cast<uint16_t>(nan ? bits >> 16 | 0x40u : (bits + draw) >> 16);
 }

@@ -60,6 +60,7 @@ class Kernels {
   using OutFloat = Out;
   using OutI32 = Out;
   using OutI64 = Out;
+  using OutU8 = Out;
   using OutAny = Out;
   using OptionalOut = Out;
   using Add = Out;
@@ -77,6 +78,7 @@ class Kernels {
   using InFloat = Out;
   using InI32 = Out;
   using InI64 = Out;
+  using InU8 = Out;
   using InAny = Out;
   using OptionalInStat = Out;
   using OptionalInI32 = Out;

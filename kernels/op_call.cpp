@@ -71,6 +71,7 @@ void OpCall::check_type(const Operand& operand) const {
       case ElementType::real_or_stat: return type == real_ || type == stat_;
       case ElementType::i32: return type == DType::i32;
       case ElementType::i64: return type == DType::i64;
+      case ElementType::u8: return type == DType::u8;
       case ElementType::any: return true;
     }
     return false;

@@ -39,6 +39,8 @@ bool read_word(std::string_view word, OperandDeclaration& operand) {
     operand.type = ElementType::i32;
   else if (word == "I64")
     operand.type = ElementType::i64;
+  else if (word == "U8")
+    operand.type = ElementType::u8;
   else if (word == "Any")
     operand.type = ElementType::any;
   else

@@ -6,7 +6,7 @@
 //     Optional, if the tensor may be absent.
 //     Its use: Out (overwritten), Add (added to), Update (read and overwritten), Scratch (contents are undefined before
 //     and after) or In (read).
-//     Its type: Stat, Float (real or stat), I32, I64 or Any; without this part, real.
+//     Its type: Stat, Float (real or stat), I32, I64, U8 or Any; without this part, real.
 //   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F; "E1" is E + 1; any
 //   other digit at the end, or a digit alone, is a separate dimension ("N2" has N rows of 2, "_1" one element). A
 //   name without such a part declares any shape.
@@ -26,7 +26,7 @@ enum class OpId {
 };
 
 enum class Access { out, add, update, scratch, in };
-enum class ElementType { real, stat, real_or_stat, i32, i64, any };
+enum class ElementType { real, stat, real_or_stat, i32, i64, u8, any };
 
 struct OperandDeclaration {
   std::string name;  // without its letters: "bias"

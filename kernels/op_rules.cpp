@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/block_code.h"
 #include "kernels/op_call.h"
 
 namespace gptmoe {
@@ -113,6 +114,12 @@ void weighted_sum(OpCall& call) {
   call.optimizer();
 }
 
+void blocks(OpCall& call) {
+  same_count(call, {"codes", "x"});
+  call.require(call.tensor("scales").count() == blocks_of(call.tensor("codes").count()), "a scale for each block");
+  call.optimizer();
+}
+
 // The cache holds `first` positions before the call's T.
 void cache(OpCall& call) {
   const int64_t first = static_cast<int64_t>(call.value("first"));
@@ -212,6 +219,10 @@ void apply_rule(OpId op, OpCall& call) {
       call.require(call.value("first") >= 0 && call.value("stream") >= 0, "first >= 0 and stream >= 0");
       call.optimizer();
       return same_count(call, {"out", "x"});
+    case OpId::encode_blocks:
+      call.require(call.value("first") >= 0 && call.value("stream") >= 0, "first >= 0 and stream >= 0");
+      return blocks(call);
+    case OpId::decode_blocks: return blocks(call);
     case OpId::squared_norm:
     case OpId::clip_scale: return call.optimizer();
     case OpId::adamw: return adamw(call);

@@ -6,8 +6,8 @@
 //   Use: Out is overwritten (=), Add is added to (+=), Update is read and overwritten, and In is read. The contents of
 //   Scratch are undefined before and after.
 //   Type: without one, an operand is real, that is, compute_dtype(). Stat is statistics_dtype(), for routers, losses,
-//   norms' statistics, gradients of parameters, and the optimizer. Float is real or stat. I32 is for ids, and I64 for
-//   offsets.
+//   norms' statistics, gradients of parameters, and the optimizer. Float is real or stat. I32 is for ids, I64 for
+//   offsets, and U8 for codes.
 // Optional operands may be absent (Tensor{}). Capitals after the last underscore are the shape (op_declaration.h):
 //   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
 //   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of

@@ -1,9 +1,11 @@
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <type_traits>
 
 #include "base/bf16.h"
+#include "kernels/block_code.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
@@ -14,6 +16,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
 constexpr int64_t kGrainBytes = kGrainElements * static_cast<int64_t>(sizeof(float));
+using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;  // of a Real
 
 double sum_of(const Real* x, int64_t n) {
   double sum = 0;
@@ -32,7 +35,6 @@ double sum_of_squares(const Real* x, int64_t n) {
 // Tests the bits, because a compiler may assume that no float is infinite or NaN. The exponent bits of infinities and
 // NaNs are all ones.
 int64_t nonfinite_in(const Real* x, int64_t n) {
-  using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
   const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
   int64_t count = 0;
 #pragma omp simd reduction(+ : count)
@@ -63,6 +65,58 @@ void round_randomly_range(uint16_t* out, const Real* x, uint64_t first, uint32_t
   for (int64_t i = 0; i < n; ++i)
     out[i] =
         randomly_rounded(__builtin_bit_cast(uint32_t, static_cast<float>(x[i])), first + static_cast<uint64_t>(i), key);
+}
+
+constexpr Bits kMagnitude = ~Bits{0} >> 1;
+
+// The bits of the largest magnitude. As bits, NaN is larger than infinity, and infinity larger than any number.
+Bits largest_magnitude(const Real* x, int64_t n) {
+  Bits largest = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, __builtin_bit_cast(Bits, x[i]) & kMagnitude);
+  return largest;
+}
+
+using Fractions = std::array<Real, 256>;  // by code
+
+Fractions fractions(bool has_sign) {
+  Fractions by_code;
+  for (size_t i = 0; i < by_code.size(); ++i) {
+    const auto code = static_cast<uint8_t>(i);
+    by_code[i] = static_cast<Real>(has_sign ? element_fraction<true>(code) : element_fraction<false>(code));
+  }
+  return by_code;
+}
+
+template <bool kHasSign>
+void encode_range(uint8_t* codes, const Real* x, Real scale, const Real* by_code, uint64_t first, uint32_t key,
+                  int64_t n) {
+  const Real inverse = 1 / scale;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i)
+    codes[i] = element_code<kHasSign>(x[i], scale, inverse, rounding_draw(first + static_cast<uint64_t>(i), key),
+                                      [=](uint32_t code) { return by_code[code]; });
+}
+
+// Encodes one block of n elements and returns its scale.
+Real encode_block(uint8_t* codes, const Real* x, bool has_sign, const Real* by_code, uint64_t first, uint32_t key,
+                  int64_t n) {
+  const Bits bits = largest_magnitude(x, n);
+  const Real largest = __builtin_bit_cast(Real, bits);
+  const bool finite = bits < __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
+  if (!finite || largest < static_cast<Real>(kLeastScale)) {
+    std::memset(codes, 0, static_cast<size_t>(n));
+    return finite ? 0 : largest;
+  }
+  if (has_sign)
+    encode_range<true>(codes, x, largest, by_code, first, key, n);
+  else
+    encode_range<false>(codes, x, largest, by_code, first, key, n);
+  return largest;
+}
+
+void decode_range(Real* x, const uint8_t* codes, const Fractions& by_code, Real scale, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = by_code[codes[i]] * scale;
 }
 
 // The scalars that one update uses.
@@ -120,6 +174,37 @@ void CpuKernels::round_randomly(const Tensor& out, const Tensor& x, const Tensor
   const Real* const values = x.as<Real>();
   parallel_ranges(threads_, x.count(), kGrainElements, [=](int64_t begin, int64_t end, int) {
     round_randomly_range(rounded + begin, values + begin, static_cast<uint64_t>(first + begin), key, end - begin);
+  });
+}
+
+void CpuKernels::encode_blocks(const Tensor& codes, const Tensor& scales, const Tensor& x, const Tensor& step_1,
+                               int64_t first, int64_t stream, bool has_sign) {
+  const uint32_t key = rounding_key(static_cast<uint32_t>(*step_1.as<Real>()), static_cast<uint32_t>(stream));
+  const Fractions by_code = fractions(has_sign);
+  auto* const to = codes.as<uint8_t>();
+  auto* const scale_of = scales.as<Real>();
+  const Real* const values = x.as<Real>();
+  const int64_t count = x.count();
+  parallel_ranges(threads_, scales.count(), kGrainElements / kBlockElements, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t at = block * kBlockElements, n = std::min(kBlockElements, count - at);
+      scale_of[block] =
+          encode_block(to + at, values + at, has_sign, by_code.data(), static_cast<uint64_t>(first + at), key, n);
+    }
+  });
+}
+
+void CpuKernels::decode_blocks(const Tensor& x, const Tensor& codes, const Tensor& scales, bool has_sign) {
+  const Fractions by_code = fractions(has_sign);
+  auto* const values = x.as<Real>();
+  const auto* const from = codes.as<uint8_t>();
+  const Real* const scale_of = scales.as<Real>();
+  const int64_t count = x.count();
+  parallel_ranges(threads_, scales.count(), kGrainElements / kBlockElements, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t at = block * kBlockElements, n = std::min(kBlockElements, count - at);
+      decode_range(values + at, from + at, by_code, scale_of[block], n);
+    }
   });
 }
 

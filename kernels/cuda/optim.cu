@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <vector>
 
+#include "kernels/block_code.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
+#include "kernels/cuda/warps.cuh"
 #include "kernels/draws.h"
 
 namespace gptmoe::cuda {
@@ -139,6 +141,56 @@ __global__ void __launch_bounds__(kThreads) round_randomly_kernel(bf16* out, con
   rounded.store(out + at);
 }
 
+// Each warp encodes one block of x. Each lane has every 32nd element, so that a warp's accesses are adjacent at any
+// alignment.
+template <bool kHasSign>
+__global__ void __launch_bounds__(kThreads)
+    encode_kernel(uint8_t* codes, float* scales, const float* x, const float* step_1, uint64_t first, uint32_t stream,
+                  int64_t count) {
+  const int64_t block = grid_warp_index(), begin = block * kBlockElements;
+  if (begin >= count) return;  // the whole warp
+  constexpr int kPerLane = kBlockElements / kWarp, kBits = kHasSign ? 7 : 8;
+  const int lane = lane_index();
+  const auto place = [=](int i) { return begin + i * kWarp + lane; };
+  float value[kPerLane];
+  uint32_t largest = 0;  // as bits, NaN is larger than infinity, and infinity larger than any number
+  GPTMOE_UNROLL
+  for (int i = 0; i < kPerLane; ++i) {
+    value[i] = place(i) < count ? x[place(i)] : 0.0f;
+    const uint32_t magnitude = __float_as_uint(value[i]) & 0x7FFFFFFFu;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) {
+    const uint32_t other = __shfl_xor_sync(kAllLanes, largest, bits);
+    largest = other > largest ? other : largest;
+  }
+  const float scale = __uint_as_float(largest);
+  const bool finite = largest < 0x7F800000u, stored = finite && scale >= kLeastScale;
+  if (lane == 0) scales[block] = stored || !finite ? scale : 0.0f;
+  const uint32_t key = rounding_key(static_cast<uint32_t>(*step_1), stream);
+  const float inverse = stored ? 1.0f / scale : 0.0f;
+  GPTMOE_UNROLL
+  for (int i = 0; i < kPerLane; ++i) {
+    if (place(i) >= count) continue;
+    const float draw = rounding_draw(first + static_cast<uint64_t>(place(i)), key);
+    codes[place(i)] = stored ? element_code<kHasSign>(value[i], scale, inverse, draw, fraction_of<kBits>) : uint8_t{0};
+  }
+}
+
+// Each warp decodes one block, as encode_kernel encodes it.
+template <bool kHasSign>
+__global__ void __launch_bounds__(kThreads)
+    decode_kernel(float* x, const uint8_t* codes, const float* scales, int64_t count) {
+  const int64_t block = grid_warp_index(), begin = block * kBlockElements;
+  if (begin >= count) return;
+  const float scale = scales[block];
+  GPTMOE_UNROLL
+  for (int i = 0; i < kBlockElements / kWarp; ++i) {
+    const int64_t at = begin + i * kWarp + lane_index();
+    if (at < count) x[at] = element_fraction<kHasSign>(codes[at]) * scale;
+  }
+}
+
 // Sets counts[block] to the number of infinite or NaN elements in the block's part of x.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
@@ -189,6 +241,24 @@ void CudaKernels::round_randomly(const Tensor& out, const Tensor& x, const Tenso
                       static_cast<uint32_t>(stream), packs);
       },
       out.as<bf16>(), x.as<float>());
+}
+
+void CudaKernels::encode_blocks(const Tensor& codes, const Tensor& scales, const Tensor& x, const Tensor& step_1,
+                                int64_t first, int64_t stream, bool has_sign) {
+  const auto run = [&]<bool kHasSign>(std::bool_constant<kHasSign>) {
+    GPTMOE_LAUNCH(encode_kernel<kHasSign>, blocks_for_warps(scales.count(), kThreads), kThreads, 0, stream_,
+                  codes.as<uint8_t>(), scales.as<float>(), x.as<float>(), step_1.as<float>(),
+                  static_cast<uint64_t>(first), static_cast<uint32_t>(stream), x.count());
+  };
+  has_sign ? run(std::true_type{}) : run(std::false_type{});
+}
+
+void CudaKernels::decode_blocks(const Tensor& x, const Tensor& codes, const Tensor& scales, bool has_sign) {
+  const auto run = [&]<bool kHasSign>(std::bool_constant<kHasSign>) {
+    GPTMOE_LAUNCH(decode_kernel<kHasSign>, blocks_for_warps(scales.count(), kThreads), kThreads, 0, stream_,
+                  x.as<float>(), codes.as<uint8_t>(), scales.as<float>(), x.count());
+  };
+  has_sign ? run(std::true_type{}) : run(std::false_type{});
 }
 
 void CudaKernels::accumulate_sum(const Tensor& sum_1, const Tensor& x) {

@@ -32,9 +32,11 @@ using Files = std::vector<std::pair<std::string, Rows>>;
 bool with_optimizer(const CheckpointTensors& tensors) {
   const Tensor &m = tensors.m, &v = tensors.v;
   GPTMOE_CHECK(m.present() == v.present());
-  GPTMOE_CHECK(!m.present() || (m.has_sizes({tensors.held.count()}) &&
-                                v.has_sizes({tensors.held.common_with(tensors.second_moments).count()})));
-  return m.present();
+  if (!m.present()) return false;
+  const Partition seconds = tensors.held.common_with(tensors.second_moments);
+  GPTMOE_CHECK(m.has_sizes({tensors.held.without(tensors.coded_m.all).count()}));
+  GPTMOE_CHECK(v.has_sizes({seconds.without(tensors.coded_v.all).count()}));
+  return true;
 }
 
 Files<std::vector<TensorSource>> files_to_write(const CheckpointTensors& tensors) {

@@ -3,7 +3,9 @@
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
 //   average.safetensors    with train.weight_ema: the same rows, with the moving averages of the parameters
-//   optimizer.safetensors  the moments, named "m." or "v." and the row's name; rows that follow Muon have no "v."
+//   optimizer.safetensors  the moments, named "m." or "v." and the row's name; rows that follow Muon have no "v." The
+//                          row of a moment in 8-bit codes has the codes; "m_scales." or "v_scales." and the row's name
+//                          has the scales of its blocks, in order (kernels/block_code.h)
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 //   tokenizer.json, ...    the tokenizer's files of an imported model; a run keeps them in its own folder
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
@@ -19,6 +21,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/safetensors.h"
 #include "distributed/world.h"
+#include "memory/coded_elements.h"
 #include "memory/param_table.h"
 #include "memory/state_table.h"
 
@@ -29,15 +32,17 @@ inline constexpr const char* kCheckpointModelType = "gptmoe_checkpoint";  // mod
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;                     // one-dimensional; both absent if only the model is saved or loaded
+  // The moments of the elements in `held` and `second_moments`, except those in coded_m and coded_v. Both are
+  // one-dimensional, and absent if only the model is saved or loaded.
+  Tensor m, v;
   Memory& memory = host_memory();  // holds all these tensors
-  // The elements that m and the table's master hold on this rank; the ranks of `world` together hold all elements.
+  // The elements that this rank's master and m hold; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
-  // The elements that have a v; they form whole rows. This rank's v has those that are also in `held`, in the same
-  // order.
+  // The elements that have a v; they form whole rows. This rank has those that are also in `held`, in the same order.
   Partition second_moments = params.whole();
-  Tensor average = {};  // the weights' moving average, laid out like m; absent: none
+  Tensor average = {};  // the weights' moving average, laid out like `held`; absent: none
+  CodedElements coded_m = {}, coded_v = {};
 };
 
 // Saves a checkpoint of step `step` and makes it the latest. Collective; rank 0 writes. Then removes incomplete folders

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/block_code.h"
+
 namespace gptmoe {
 namespace {
 
@@ -47,31 +49,61 @@ void receive(World& world, int from, int64_t bytes, const TensorSource::Take& ta
   }
 }
 
-// A moment of the optimizer.
+// Numbers of the table's elements, in the memory of the ranks.
+struct Stored {
+  Tensor numbers;     // of this rank's elements
+  Partition held;     // these elements: whole parts of pieces of CheckpointTensors::held
+  int64_t block = 1;  // neighbouring elements of a row that share a number
+
+  int64_t count(int64_t elements) const { return (elements + block - 1) / block; }
+  // The numbers of a part of `held`.
+  Tensor at(const Partition::Piece& piece) const { return numbers.rows(piece.at / block, count(piece.count)); }
+  // The shape of a row's numbers.
+  std::vector<int64_t> sizes(const ParamRow& row) const {
+    return block == 1 ? row.sizes : std::vector<int64_t>{count(row.count)};
+  }
+};
+
+// A part of the optimizer's state that has a number for each element, or for each block.
 struct Moment {
   std::string prefix;
-  Tensor storage;
-  Partition held;  // the elements in this rank's `storage`
-  Partition all;   // the elements that any rank holds; they form whole rows
+  Stored stored;
+  Partition all;  // the elements that any rank holds; they form whole rows
 
   bool has(const ParamRow& row) const { return !all.within(row.offset, row.count).empty(); }
 };
 
 std::vector<Moment> moments_of(const CheckpointTensors& tensors) {
-  return {{"m.", tensors.m, tensors.held, tensors.params.whole()},
-          {"v.", tensors.v, tensors.held.common_with(tensors.second_moments), tensors.second_moments}};
+  std::vector<Moment> moments;
+  const auto add_part = [&](const std::string& prefix, const Stored& stored, const Partition& all) {
+    Moment& moment = moments.emplace_back();
+    moment.prefix = prefix;
+    moment.stored = stored;
+    moment.all = all;
+  };
+  const auto add = [&](const std::string& name, const Tensor& numbers, const Partition& all,
+                       const CodedElements& coded) {
+    const Partition rest = all.without(coded.all);
+    add_part(name + ".", {numbers, tensors.held.common_with(rest)}, rest);
+    if (coded.all.count() == 0) return;
+    add_part(name + ".", {coded.codes, coded.held}, coded.all);
+    add_part(name + "_scales.", {coded.scales, coded.held, kBlockElements}, coded.all);
+  };
+  add("m", tensors.m, tensors.params.whole(), tensors.coded_m);
+  add("v", tensors.v, tensors.second_moments, tensors.coded_v);
+  return moments;
 }
 
-// A row whose elements are in the `storage` of the ranks. This rank's `storage` has the elements in `held`, which are
-// whole pieces of tensors.held.
+// A row whose numbers are in the memory of the ranks.
 TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
-                          const Tensor& storage, const Partition& held) {
-  return {name, storage.dtype(), row.sizes, [tensors, storage, held, &row](const TensorSource::Take& take) {
+                          const Stored& stored) {
+  const DType dtype = stored.numbers.dtype();
+  return {name, dtype, stored.sizes(row), [tensors, stored, dtype, &row](const TensorSource::Take& take) {
             const int own_rank = tensors.world ? tensors.world->rank() : 0;
             for (const auto& [rank, piece] : holdings_of(tensors, row)) {
-              const int64_t bytes = piece.count * dtype_bytes(storage.dtype());
+              const int64_t bytes = stored.count(piece.count) * dtype_bytes(dtype);
               const auto own = [&, &piece = piece] {
-                return storage.rows(held.within(piece.offset, piece.count).front().at, piece.count);
+                return stored.at(stored.held.within(piece.offset, piece.count).front());
               };
               if (rank == own_rank && own_rank == 0)
                 for_each_host_part(tensors.memory, own(), take);
@@ -84,11 +116,11 @@ TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& n
           }};
 }
 
-// The parts of a row in `storage`, which holds the elements in `held`.
-RowToLoad held_row(const std::string& name, const ParamRow& row, const Tensor& storage, const Partition& held) {
-  RowToLoad to{name, row.sizes, {}};
-  for (const Partition::Piece& piece : held.within(row.offset, row.count))
-    to.parts.push_back({storage.rows(piece.at, piece.count), piece.offset - row.offset});
+// The parts of a row that this rank holds.
+RowToLoad held_row(const std::string& name, const ParamRow& row, const Stored& stored) {
+  RowToLoad to{name, stored.sizes(row), {}};
+  for (const Partition::Piece& piece : stored.held.within(row.offset, row.count))
+    to.parts.push_back({stored.at(piece), (piece.offset - row.offset) / stored.block});
   return to;
 }
 
@@ -111,7 +143,7 @@ std::vector<TensorSource> model_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
   for (const ParamRow& row : params.rows()) {
     if (params.master().present())
-      sources.push_back(gathered_row(tensors, row.name, row, params.master(), tensors.held));
+      sources.push_back(gathered_row(tensors, row.name, row, {params.master(), tensors.held}));
     else
       sources.push_back(source_of({row.name, params.row_value(row)}, tensors.memory));
   }
@@ -122,7 +154,7 @@ std::vector<TensorSource> model_sources(const CheckpointTensors& tensors) {
 std::vector<TensorSource> average_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
   for (const ParamRow& row : tensors.params.rows())
-    sources.push_back(gathered_row(tensors, row.name, row, tensors.average, tensors.held));
+    sources.push_back(gathered_row(tensors, row.name, row, {tensors.average, tensors.held}));
   add_state(sources, tensors);
   return sources;
 }
@@ -131,8 +163,7 @@ std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
   for (const Moment& moment : moments_of(tensors))
     for (const ParamRow& row : tensors.params.rows())
-      if (moment.has(row))
-        sources.push_back(gathered_row(tensors, moment.prefix + row.name, row, moment.storage, moment.held));
+      if (moment.has(row)) sources.push_back(gathered_row(tensors, moment.prefix + row.name, row, moment.stored));
   return sources;
 }
 
@@ -147,7 +178,7 @@ std::vector<RowToLoad> model_rows(const CheckpointTensors& tensors) {
 std::vector<RowToLoad> average_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
   for (const ParamRow& row : tensors.params.rows())
-    rows.push_back(held_row(row.name, row, tensors.average, tensors.held));
+    rows.push_back(held_row(row.name, row, {tensors.average, tensors.held}));
   add_state(rows, tensors);
   return rows;
 }
@@ -156,7 +187,7 @@ std::vector<RowToLoad> optimizer_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
   for (const Moment& moment : moments_of(tensors))
     for (const ParamRow& row : tensors.params.rows())
-      if (moment.has(row)) rows.push_back(held_row(moment.prefix + row.name, row, moment.storage, moment.held));
+      if (moment.has(row)) rows.push_back(held_row(moment.prefix + row.name, row, moment.stored));
   return rows;
 }
 

@@ -18,7 +18,7 @@ struct CheckpointState {
   LoaderState loader;
   JsonValue config;                          // the run's config, with every default
   std::optional<std::string> last_row = {};  // checksum of the last row of metrics.jsonl that the step covers
-  std::optional<SpikeRecord> spikes = {};    // with train.skip_spikes
+  std::optional<SpikeRecord> spikes = {};    // if the run ever had train.skip_spikes
 
   bool operator==(const CheckpointState&) const = default;
 };
@@ -58,7 +58,8 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
   visitor.maybe("spikes", state.spikes,
-                "The steps with which train.skip_spikes compares the next step; absent without train.skip_spikes.");
+                "The steps with which train.skip_spikes compares the next step, and how many it skipped; absent if it "
+                "was never on.");
 }
 
 template <typename Visitor, Is<StateFile> Record>

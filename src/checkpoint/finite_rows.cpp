@@ -7,8 +7,7 @@ namespace gptmoe {
 namespace {
 
 bool has_nonfinite(Ops& ops, const Tensor& elements) {
-  const bool floats = elements.dtype() != DType::i32 && elements.dtype() != DType::i64;
-  return floats && elements.count() > 0 && ops.count_nonfinite(elements) > 0;
+  return is_float(elements.dtype()) && elements.count() > 0 && ops.count_nonfinite(elements) > 0;
 }
 
 }  // namespace

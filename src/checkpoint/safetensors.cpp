@@ -30,7 +30,8 @@ constexpr Encoding kEncodings[] = {{"F64", DType::f64, 8},
                                    {"BF16", DType::bf16, 2, bf16_value},
                                    {"F16", DType::f32, 2, f16_value},
                                    {"I64", DType::i64, 8},
-                                   {"I32", DType::i32, 4}};
+                                   {"I32", DType::i32, 4},
+                                   {"U8", DType::u8, 1}};
 
 const char* file_dtype_name(DType dtype) {
   return std::find_if(std::begin(kEncodings), std::end(kEncodings), [&](auto& e) { return e.dtype == dtype; })->name;

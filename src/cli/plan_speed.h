@@ -27,8 +27,8 @@ void require_equal_shares(const Config& config, const SpeedOptions& options, int
 
 class PlanSpeed {
  public:
-  // `gpu` comes from gpu_of(). `compute` is the precision of matrix products. `hopper` asks for Hopper's kernels; throws
-  // UserError if the GPU cannot run them.
+  // `gpu` comes from gpu_of(). `compute` is the precision of matrix products. `hopper` asks for Hopper's kernels;
+  // throws UserError if the GPU cannot run them.
   static PlanSpeed of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute, bool hopper);
   // `matrix_rate`: FLOP/s of this machine's large products.
   static PlanSpeed of_cpu(const SpeedOptions& options, double matrix_rate);

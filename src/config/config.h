@@ -118,7 +118,7 @@ struct OptimizerConfig {
   double grad_clip = 1.0;                      // global norm; 0 = off
   double momentum = 0.95;                      // of Muon
   std::string muon_scale = "match_rms_adamw";  // "match_rms_adamw" | "original": size of Muon's updates
-  std::string state_dtype = "f32";             // "f32" | "bf16": type in which the moments are kept
+  std::string state_dtype = "f32";             // "f32" | "bf16" | "8bit": how the moments are kept
   ParamGroups groups = {};                     // a parameter takes the first group that matches it
 
   bool operator==(const OptimizerConfig&) const = default;

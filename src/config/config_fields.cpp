@@ -169,9 +169,10 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.optional("muon_scale", optimizer.muon_scale, {"match_rms_adamw", "original"},
                   "Factor on Muon's update of a matrix. \"match_rms_adamw\": 0.2 sqrt(max(rows, columns)), so that "
                   "AdamW's learning rate and weight decay fit; \"original\": sqrt(max(1, rows / columns)).");
-  fields.optional("state_dtype", optimizer.state_dtype, {"f32", "bf16"},
-                  "Type in which the moments (AdamW's two, Muon's one) are kept between steps; \"bf16\" halves their "
-                  "memory ([optimizers.md](optimizers.md#moments-in-bf16)).");
+  fields.optional("state_dtype", optimizer.state_dtype, {"f32", "bf16", "8bit"},
+                  "Type in which the moments (AdamW's two, Muon's one) are kept between steps. \"bf16\" halves their "
+                  "memory; \"8bit\" takes about a quarter "
+                  "([optimizers.md](optimizers.md#moments-in-bf16-or-8-bits)).");
   fields.optional("groups", optimizer.groups,
                   "Parameters with an optimizer, learning rate or weight decay of their own, as a list of objects "
                   "({\"match\": \"*.mlp.gate.weight\", \"learning_rate_scale\": 0.5}; "

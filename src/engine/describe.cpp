@@ -31,6 +31,7 @@ std::string describe_router(const RouterConfig& router) {
 }
 
 std::string describe_moments(const OptimizerConfig& config) {
+  if (config.state_dtype == "8bit") return "8-bit codes, rounded at random";
   return config.state_dtype == "bf16" ? "bf16, rounded at random" : "";
 }
 

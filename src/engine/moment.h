@@ -1,11 +1,15 @@
 #pragma once
-// A moment of the optimizer during an update: its values in stat, even if it is stored in bf16.
+// A moment of the optimizer: how it is kept between steps (optimizer.state_dtype), and its values in stat during an
+// update.
 //
-// A moment stored in bf16 is copied to scratch memory a part at a time, updated there, and rounded back randomly
-// (round_randomly). Rounding to the nearest number would lose all changes below 2^-9 of the value: a second moment with
-// the decay 0.999 could never fall.
-#include <algorithm>
+// A moment kept in bf16 or in 8-bit codes is widened to scratch memory a part at a time, updated there, and rounded
+// back randomly (round_randomly, encode_blocks). Rounding to the nearest number would lose all small changes: a second
+// moment with the decay 0.999 could never fall.
+#include <functional>
+#include <vector>
 
+#include "memory/coded_elements.h"
+#include "memory/param_table.h"
 #include "memory/pass.h"
 
 namespace gptmoe {
@@ -13,35 +17,53 @@ namespace gptmoe {
 // Which random numbers round a moment. These values must not change, since resumed runs depend on them.
 enum class RoundingStream : int64_t { first_moment = 0, second_moment = 1 };
 
+// The elements whose moments optimizer.state_dtype "8bit" keeps in codes: the matrices that layers use in their compute
+// type, each with the padding behind it up to the end of its last block. Norms, biases and routers are not among them.
+// Neither is a matrix that does not start at a multiple of kBlockElements, or whose last block holds elements of
+// another row. Rows for which `excluded` is true are left out. The rows do not depend on the number of ranks.
+Partition coded_rows(const ParamTable& params, const std::vector<bool>& excluded);
+
 class Moment {
  public:
-  // `stored`: elements kept in bf16 or stat. The copy of bf16 elements is allocated in `frame`.
-  Moment(const Pass& pass, Scratch::Frame& frame, const Tensor& stored) : stored_(stored), values_(stored) {
-    const DType stat = pass.ops.statistics_dtype();
-    if (stored.dtype() == stat) return;
-    values_ = frame.allocate(stat, {stored.count()});
-    pass.ops.cast(values_, stored);
-  }
-  // In stat, for ops to update.
-  const Tensor& values() const { return values_; }
-  // Stores the updated values. `first` is the first element's position in the ParamTable, and step_1 (stat) is the
-  // number of the step.
-  void store(const Pass& pass, const Tensor& step_1, int64_t first, RoundingStream stream) const {
-    if (values_.dtype() != stored_.dtype())
-      pass.ops.round_randomly(stored_, values_, step_1, first, static_cast<int64_t>(stream));
-  }
+  // A second moment has no sign.
+  explicit Moment(RoundingStream stream) : stream_(stream) {}
+
+  // Allocates the elements in `held`: those in `coded` as codes, the others in `kept_in`, which is bf16 or stat.
+  // allocate() may run again after commit().
+  void allocate(Arena& arena, const Partition& held, const Partition& coded, DType kept_in, DType stat);
+
+  // Calls visit(offset, count) for consecutive parts of the elements [first, first + total) of the table that this rank
+  // holds, each kept in one way. A part that is kept in less than stat has at most 2^20 elements, which bounds the
+  // scratch memory.
+  void for_each_part(int64_t first, int64_t total, const std::function<void(int64_t, int64_t)>& visit) const;
+
+  // A part during an update.
+  class Part {
+   public:
+    const Tensor& values() const { return values_; }  // in stat, for ops to update
+    // Stores the updated values. `place` is the first element's (ParamTable::place()), and step_1 (stat) is the number
+    // of the step.
+    void store(const Pass& pass, const Tensor& step_1, int64_t place) const;
+
+   private:
+    friend class Moment;
+    Tensor kept_, scales_, values_;  // with scales, `kept_` are codes
+    RoundingStream stream_ = RoundingStream::first_moment;
+  };
+  // The part that for_each_part() visits. Widened values are allocated in `frame`.
+  Part part(const Pass& pass, Scratch::Frame& frame, int64_t offset, int64_t count) const;
+
+  const Tensor& values() const { return values_; }  // the elements that are not coded
+  const CodedElements& coded() const { return coded_; }
 
  private:
-  Tensor stored_, values_;
-};
+  bool has_sign() const { return stream_ == RoundingStream::first_moment; }
 
-// Calls visit(first, count) for consecutive parts of `count` elements. Moments kept in bf16 have parts of 2^20
-// elements, which bounds the scratch memory; others have one part.
-template <typename Visit>
-void for_each_moment_part(const Pass& pass, DType kept_in, int64_t count, Visit visit) {
-  constexpr int64_t kPart = int64_t{1} << 20;
-  const int64_t part = kept_in == pass.ops.statistics_dtype() ? count : kPart;
-  for (int64_t first = 0; first < count; first += part) visit(first, std::min(part, count - first));
-}
+  RoundingStream stream_;
+  DType stat_ = DType::f32;
+  Partition held_;  // the elements in values_
+  Tensor values_;
+  CodedElements coded_;
+};
 
 }  // namespace gptmoe

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/moment.h"
-
 namespace gptmoe {
 namespace {
 
@@ -151,25 +149,23 @@ const Tensor& Muon::offsets(int64_t step) const {
   return found == offsets_.end() ? none : found->values;
 }
 
-void Muon::update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
+void Muon::update(const Pass& pass, const ParamTable& params, const Moment& m, const Tensor& scale_1,
                   const Tensor& rates_3, const Tensor& step_1) const {
   for (const Region& region : regions_) update_region(pass, params, m, scale_1, rates_3, step_1, region);
 }
 
-void Muon::update_region(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
+void Muon::update_region(const Pass& pass, const ParamTable& params, const Moment& m, const Tensor& scale_1,
                          const Tensor& rates_3, const Tensor& step_1, const Region& region) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor u = frame.allocate(pass.ops.compute_dtype(), {region.count});
   for (const Batch& batch : region.batches)
-    for (const Partition::Piece& piece : held_.within(batch.offset, batch.count()))
-      for_each_moment_part(pass, m.dtype(), piece.count, [&](int64_t first, int64_t count) {
-        Scratch::Frame part(pass.scratch);
-        const int64_t offset = piece.offset + first;
-        const Moment moment(pass, part, m.rows(piece.at + first, count));
-        pass.ops.muon_momentum(u.rows(offset - region.offset, count), moment.values(),
-                               params.held_grads(piece).rows(first, count), scale_1, momentum_);
-        moment.store(pass, step_1, offset, RoundingStream::first_moment);
-      });
+    m.for_each_part(batch.offset, batch.count(), [&](int64_t offset, int64_t count) {
+      Scratch::Frame widened(pass.scratch);
+      const Moment::Part part = m.part(pass, widened, offset, count);
+      pass.ops.muon_momentum(u.rows(offset - region.offset, count), part.values(),
+                             params.held_grads(held_.within(offset, count).front()), scale_1, momentum_);
+      part.store(pass, step_1, params.place(offset));
+    });
   if (region.gathers) pass.communicator.wait(pass.communicator.start_all_gather(u, Traffic::gradients));
   for (const Batch& batch : region.batches) {
     const std::vector<Partition::Piece> held = held_.within(batch.offset, batch.count());

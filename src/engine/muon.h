@@ -14,6 +14,7 @@
 // updates these elements.
 #include <vector>
 
+#include "engine/moment.h"
 #include "engine/update_rules.h"
 #include "memory/pass.h"
 
@@ -40,9 +41,10 @@ class Muon {
   void allocate(Arena& arena, const Partition& held);
   // Fills the constants, once the arena is committed.
   void prepare(Memory& memory) const;
-  // Updates this rank's elements of the matrices. m has the layout of `held`; the table's master, if present, has it
-  // too. rates_3 are adamw_rates(), and step_1 is the number of the step. If scale_1 is NaN, nothing changes.
-  void update(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1, const Tensor& rates_3,
+  // Updates this rank's elements of the matrices. m holds the elements of `held`; the table's master, if present, has
+  // the layout of `held`. rates_3 are adamw_rates(), and step_1 is the number of the step. If scale_1 is NaN, nothing
+  // changes.
+  void update(const Pass& pass, const ParamTable& params, const Moment& m, const Tensor& scale_1, const Tensor& rates_3,
               const Tensor& step_1) const;
 
  private:
@@ -66,7 +68,7 @@ class Muon {
     Tensor values;
   };
 
-  void update_region(const Pass& pass, const ParamTable& params, const Tensor& m, const Tensor& scale_1,
+  void update_region(const Pass& pass, const ParamTable& params, const Moment& m, const Tensor& scale_1,
                      const Tensor& rates_3, const Tensor& step_1, const Region& region) const;
   const Tensor& offsets(int64_t step) const;
 

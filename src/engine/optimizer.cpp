@@ -1,23 +1,6 @@
 #include "engine/optimizer.h"
 
-#include "engine/moment.h"
-
 namespace gptmoe {
-namespace {
-
-// The table's elements that are not in `excluded`.
-Partition elements_beside(const Partition& excluded, const ParamTable& params) {
-  Partition rest;
-  int64_t at = 0;
-  for (const Partition::Piece& piece : excluded.pieces()) {
-    if (at < piece.offset) rest.add(at, piece.offset - at);
-    at = piece.offset + piece.count;
-  }
-  if (at < params.element_count()) rest.add(at, params.element_count() - at);
-  return rest;
-}
-
-}  // namespace
 
 Optimizer::Optimizer(const OptimizerConfig& config, const ParamTable& params)
     : Optimizer(config, params, update_rules(config, params)) {}
@@ -31,18 +14,22 @@ Optimizer::Optimizer(const OptimizerConfig& config, const ParamTable& params, co
     else
       ranges_.push_back({row.offset, row.count, rules[r]});
   }
-  second_moments_ = elements_beside(muon_.elements(), params);
+  second_moments_ = params.whole().without(muon_.elements());
+  if (config.state_dtype != "8bit") return;
+  std::vector<bool> none(rules.size()), muon;
+  for (const UpdateRule& rule : rules) muon.push_back(rule.muon);
+  coded_first_ = coded_rows(params, none);
+  coded_second_ = coded_rows(params, muon);
 }
 
 void Optimizer::allocate(Arena& arena, const Partition& partition, DType stat) {
   partition_ = partition;
-  held_second_moments_ = partition.common_with(second_moments_);
   const DType kept_in = config_.state_dtype == "bf16" ? DType::bf16 : stat;
-  m_ = arena.allocate(kept_in, {partition.count()});
-  v_ = arena.allocate(kept_in, {held_second_moments_.count()});
+  m_.allocate(arena, partition, coded_first_, kept_in, stat);
+  v_.allocate(arena, partition.common_with(second_moments_), coded_second_, kept_in, stat);
   clip_scale_1_ = arena.allocate(stat, {1});
   rates_3_ = arena.allocate(stat, {3});
-  if (kept_in != stat) step_1_ = arena.allocate(stat, {1});
+  if (config_.state_dtype != "f32") step_1_ = arena.allocate(stat, {1});
   squared_norms_P_ = arena.allocate(stat, {std::ssize(partition.pieces())});
   muon_.allocate(arena, partition);
 }
@@ -79,22 +66,16 @@ void Optimizer::update(const Pass& pass, const ParamTable& params, const Tensor&
 void Optimizer::adamw(const Pass& pass, const ParamTable& params, const Range& range) const {
   const AdamwConstants constants{config_.beta1, config_.beta2, config_.eps, range.rule.weight_decay,
                                  range.rule.learning_rate_scale};
-  for (const Partition::Piece& piece : held_second_moments_.within(range.offset, range.count)) {
-    const Partition::Piece held = partition_.within(piece.offset, piece.count).front();
-    const Tensor grads = params.held_grads(held);
-    for_each_moment_part(pass, m_.dtype(), piece.count, [&](int64_t first, int64_t count) {
-      const auto of_table = [&](const Tensor& storage) { return storage.rows(piece.offset + first, count); };
-      const auto of_partition = [&](const Tensor& storage) {
-        return storage.present() ? storage.rows(held.at + first, count) : Tensor{};
-      };
-      Scratch::Frame frame(pass.scratch);
-      const Moment m(pass, frame, of_partition(m_)), v(pass, frame, v_.rows(piece.at + first, count));
-      pass.ops.adamw(of_table(params.values()), of_partition(params.master()), m.values(), v.values(),
-                     grads.rows(first, count), clip_scale_1_, rates_3_, constants);
-      m.store(pass, step_1_, piece.offset + first, RoundingStream::first_moment);
-      v.store(pass, step_1_, piece.offset + first, RoundingStream::second_moment);
-    });
-  }
+  v_.for_each_part(range.offset, range.count, [&](int64_t offset, int64_t count) {
+    const Partition::Piece held = partition_.within(offset, count).front();
+    const Tensor& master = params.master();
+    Scratch::Frame frame(pass.scratch);
+    const Moment::Part m = m_.part(pass, frame, offset, count), v = v_.part(pass, frame, offset, count);
+    pass.ops.adamw(params.values().rows(offset, count), master.present() ? master.rows(held.at, count) : Tensor{},
+                   m.values(), v.values(), params.held_grads(held), clip_scale_1_, rates_3_, constants);
+    m.store(pass, step_1_, params.place(offset));
+    v.store(pass, step_1_, params.place(offset));
+  });
 }
 
 }  // namespace gptmoe

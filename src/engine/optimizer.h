@@ -2,6 +2,7 @@
 // The optimizer over a ParamTable: clipping by the global norm, then AdamW (Loshchilov & Hutter 2019) or Muon for each
 // row, as update_rules() says.
 #include "config/config.h"
+#include "engine/moment.h"
 #include "engine/muon.h"
 #include "engine/update_rules.h"
 #include "memory/param_table.h"
@@ -25,8 +26,8 @@ class Optimizer {
   void set_step(Memory& memory, double learning_rate, int64_t step) const;
   // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
   void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
-  // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of m. If
-  // the norm or the loss is not finite, no parameter changes, now or later.
+  // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of
+  // partition(). If the norm or the loss is not finite, no parameter changes, now or later.
   void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 
   // The elements whose m this rank holds.
@@ -34,8 +35,8 @@ class Optimizer {
   // The elements that have a v on some rank: those that follow AdamW. This rank holds v for those that are also in
   // partition().
   const Partition& second_moments() const { return second_moments_; }
-  const Tensor& m() const { return m_; }  // AdamW's first moment, or Muon's momentum
-  const Tensor& v() const { return v_; }  // AdamW's second moment
+  const Moment& m() const { return m_; }  // AdamW's first moment, or Muon's momentum
+  const Moment& v() const { return v_; }  // AdamW's second moment
 
  private:
   Optimizer(const OptimizerConfig& config, const ParamTable& params, const std::vector<UpdateRule>& rules);
@@ -51,8 +52,10 @@ class Optimizer {
   OptimizerConfig config_;
   std::vector<Range> ranges_;
   Muon muon_;
-  Partition partition_, second_moments_, held_second_moments_;
-  Tensor m_, v_, clip_scale_1_, rates_3_, step_1_, squared_norms_P_;  // P pieces of the partition
+  Partition partition_, second_moments_;
+  Partition coded_first_, coded_second_;  // with 8-bit moments, the elements of any rank that are coded
+  Moment m_{RoundingStream::first_moment}, v_{RoundingStream::second_moment};
+  Tensor clip_scale_1_, rates_3_, step_1_, squared_norms_P_;  // P pieces of the partition
 };
 
 }  // namespace gptmoe

@@ -25,7 +25,7 @@ class WeightAverage {
   // undoes it. Other ranks' weights still have to be gathered. Overwrites the gradients.
   void exchange(Ops& ops, const ParamTable& params) const;
 
-  const Tensor& values() const { return values_; }  // laid out as the moments are
+  const Tensor& values() const { return values_; }  // laid out as the partition is
 
  private:
   // Calls visit(average, weights) for each piece of the partition.

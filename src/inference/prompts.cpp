@@ -50,9 +50,9 @@ std::vector<size_t> Prompts::draw_shots(size_t example) const {
   const size_t first = first_copy_[example];
   const int64_t others = std::ssize(pool) - copies_[first];
   if (others < options_.shots)
-    user_error("--shots: ", options_.shots, ", but ", task_.place(asked), " has only ", plural(others, "other example"),
-               asked.category.empty() ? " in its file" : " in its category",
-               ", not counting its copies; lower --shots");
+    user_error(options_.shots_given_by, ": ", options_.shots, ", but ", task_.place(asked), " has only ",
+               plural(others, "other example"), asked.category.empty() ? " in its file" : " in its category",
+               ", not counting its copies; lower ", options_.shots_given_by);
   const Rng rng(options_.seed, example);
   for (uint64_t i = 0; std::ssize(drawn) < options_.shots; ++i) {
     const size_t other = pool[rng.below(i, pool.size())];

@@ -10,6 +10,7 @@ struct PromptOptions {
   std::string delimiter = " ";  // between a context and its continuation
   int64_t shots = 0;  // solved examples before each example, drawn by `seed` from the other examples of the file
   uint64_t seed = 1;
+  const char* shots_given_by = "--shots";  // for messages
 };
 
 class Prompts {

@@ -2,10 +2,14 @@
 
 #include <utility>
 
+#include "kernels/block_code.h"
+
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kAlignElements = Arena::kAlignment / 4;  // blocks start on a cache line
+// Blocks start on a cache line, and where a block of 8-bit codes may start.
+constexpr int64_t kAlignElements = kBlockElements;
+static_assert(kAlignElements * 2 % Arena::kAlignment == 0);
 
 int64_t product(const std::vector<int64_t>& sizes) {
   int64_t n = 1;
@@ -34,7 +38,7 @@ ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<Para
   const bool stat = rows.front().stat;
   if (!open_bucket_.empty() && open_bucket_.back().stat != stat) end_segment();
   element_count_ = round_up(element_count_, kAlignElements);
-  if (open_bucket_.empty() || open_bucket_.back().stat != stat) open_bucket_.push_back({element_count_, 0, stat});
+  if (open_bucket_.empty() || open_bucket_.back().stat != stat) open_bucket_.push_back({element_count_, 0, stat, 0});
   blocks_.push_back({std::move(sizes), element_count_, stat, static_cast<int>(buckets_.size())});
   for (const ParamSpec& spec : rows) {
     GPTMOE_CHECK(spec.stat == stat, spec.name);
@@ -53,6 +57,8 @@ ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<Para
 
 void ParamTable::end_segment() {
   Segment& segment = open_bucket_.back();
+  segment.place = next_place_;
+  next_place_ += round_up(element_count_ - segment.offset, kAlignElements);
   segment.count = round_up(element_count_ - segment.offset, kAlignElements * (segment.stat ? 1 : ranks_));
   element_count_ = segment.offset + segment.count;
 }
@@ -75,6 +81,14 @@ void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& m
   master_ = master;
   held_ = held;
   windows_ = std::move(windows);
+}
+
+int64_t ParamTable::place(int64_t offset) const {
+  for (const std::vector<Segment>& bucket : buckets_)
+    for (const Segment& segment : bucket)
+      if (segment.offset <= offset && offset < segment.offset + segment.count)
+        return segment.place + offset - segment.offset;
+  return offset;
 }
 
 int64_t ParamTable::bucket_count(int bucket) const {

@@ -84,9 +84,12 @@ class ParamTable {
   struct Segment {
     int64_t offset, count;
     bool stat;
+    int64_t place;  // the offset in a table that is not cut
   };
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
   int64_t bucket_count(int bucket) const;  // elements of the table's storage
+  // Where element `offset` would be in a table that is not cut: the same for any number of ranks.
+  int64_t place(int64_t offset) const;
 
   // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stages 1 and 2
   // (Rajbhandari et al. 2020). partition_of() holds part `rank` of every segment without stat rows. It holds the
@@ -124,7 +127,7 @@ class ParamTable {
   int ranks_;
   std::vector<ParamRow> rows_;
   std::vector<Block> blocks_;
-  int64_t element_count_ = 0;
+  int64_t element_count_ = 0, next_place_ = 0;
   int64_t parameter_count_ = 0;
   std::vector<std::vector<Segment>> buckets_;
   std::vector<Segment> open_bucket_;  // the count of the last segment is not known yet

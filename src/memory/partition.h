@@ -37,6 +37,21 @@ class Partition {
     return common;
   }
 
+  // The elements that `other` does not have, likewise.
+  Partition without(const Partition& other) const {
+    Partition rest;
+    for (const Piece& piece : pieces_) {
+      int64_t at = piece.offset;
+      for (const Piece& each : other.within(piece.offset, piece.count)) {
+        if (at < each.offset) rest.add(at, each.offset - at, piece.replicated);
+        at = each.offset + each.count;
+      }
+      const int64_t end = piece.offset + piece.count;
+      if (at < end) rest.add(at, end - at, piece.replicated);
+    }
+    return rest;
+  }
+
   // The pieces within elements [offset, offset + count) of the table.
   std::vector<Piece> within(int64_t offset, int64_t count) const {
     std::vector<Piece> found;

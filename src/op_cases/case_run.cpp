@@ -33,6 +33,7 @@ void with_type(DType dtype, Visit visit) {
     case DType::f64: return visit(static_cast<double*>(nullptr));
     case DType::i32: return visit(static_cast<int32_t*>(nullptr));
     case DType::i64: return visit(static_cast<int64_t*>(nullptr));
+    case DType::u8: return visit(static_cast<uint8_t*>(nullptr));
     case DType::bf16: return visit(static_cast<Bf16*>(nullptr));
   }
 }
@@ -63,16 +64,15 @@ std::vector<double> live_values(const TensorSpec& spec, DType dtype, const std::
   return values;
 }
 
-bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
-
 double starting_value(const TensorSpec& spec, DType dtype, DType values, double value) {
-  if (is_integer(dtype)) return value;
+  if (!is_float(dtype)) return value;
   if (spec.kind == Kind::real && values == DType::bf16) return static_cast<double>(Bf16(value));
   return static_cast<float>(value);
 }
 
 double garbage_value(DType dtype, Garbage garbage) {
-  if (is_integer(dtype)) return garbage == Garbage::nan ? -2147483648.0 : 2139062143.0;
+  if (dtype == DType::u8) return garbage == Garbage::nan ? 255 : 127;
+  if (!is_float(dtype)) return garbage == Garbage::nan ? -2147483648.0 : 2139062143.0;
   return garbage == Garbage::nan ? std::numeric_limits<double>::quiet_NaN() : 1e10;
 }
 
@@ -85,6 +85,7 @@ DType dtype_of(Kind kind, const Ops& ops) {
     case Kind::bf16: return DType::bf16;
     case Kind::i32: return DType::i32;
     case Kind::i64: return DType::i64;
+    case Kind::u8: return DType::u8;
   }
   return DType::f32;
 }
@@ -144,10 +145,7 @@ class CaseRun::Buffer {
  private:
   int64_t all_bytes() const { return (1 + (first_ + bytes_ + kLine - 1) / kLine) * kLine; }
   int64_t tail_bytes() const { return all_bytes() - first_ - bytes_; }
-  // Guards are whole elements of no particular type.
-  Tensor bytes_at(int64_t at, int64_t count) const {
-    return {begin_ + at, DType::bf16, {count / dtype_bytes(DType::bf16)}};
-  }
+  Tensor bytes_at(int64_t at, int64_t count) const { return {begin_ + at, DType::u8, {count}}; }
   std::vector<std::byte> content(int64_t at, int64_t count) const {
     std::vector<std::byte> out(static_cast<size_t>(count));
     memory_.download(out.data(), bytes_at(at, count));
@@ -278,7 +276,7 @@ Difference worst_difference(const CaseRun& got, const CaseRun& expected) {
   Difference worst;
   for (const TensorSpec& spec : got.op().tensors) {
     if (!spec.written()) continue;
-    const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
+    const bool exact = spec.exact || !is_float(got[spec.name].dtype());
     const Difference here = worst_difference(spec.name, got.read(spec.name), expected.read(spec.name), exact);
     if (here.error > worst.error) worst = here;
   }

@@ -21,7 +21,7 @@
 namespace gptmoe {
 
 // Element type: the backend's compute or statistics type, or one that is the same on every backend.
-enum class Kind { real, stat, bf16, i32, i64 };
+enum class Kind { real, stat, bf16, i32, i64, u8 };
 
 enum class Role {
   input,     // must not change; inputs, and the gradients of outputs

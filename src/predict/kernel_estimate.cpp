@@ -156,6 +156,8 @@ void add_memory_kernels(KernelList& list) {
     case OpId::copy: return list.stream("memcpy");
     case OpId::cast: return list.stream("cast");
     case OpId::round_randomly: return list.stream("round_randomly");
+    case OpId::encode_blocks: return list.stream("encode");
+    case OpId::decode_blocks: return list.stream("decode");
     case OpId::accumulate_sum:
     case OpId::squared_norm: return whole_sum(list);
     case OpId::adamw: return list.stream("adamw");

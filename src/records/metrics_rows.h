@@ -35,7 +35,7 @@ struct TrainRow {
   std::optional<int64_t> memory_bytes;
   std::optional<Named<TrafficRow>> communication;
   std::optional<Named<double>> source_share;  // absent if there is one source
-  std::optional<int64_t> skipped_steps;       // absent without train.skip_spikes
+  std::optional<int64_t> skipped_steps;       // absent if the run never had train.skip_spikes
   double seconds = 0;
   std::optional<double> time;  // in every kind of row: absent in older files
 };
@@ -57,6 +57,10 @@ struct EvalRow {
 
 // A model's scores on one downstream task; docs/eval.md says what they are.
 struct TaskScoreRow {
+  // What was scored: the first `examples` examples of the file with this checksum, after `shots` solved ones. Absent in
+  // older files.
+  std::optional<std::string> file_checksum;
+  std::optional<int64_t> shots;
   int64_t examples = 0;
   double acc = 0, acc_stderr = 0;
   std::optional<double> acc_norm, acc_token;  // multiple choice
@@ -135,7 +139,7 @@ void visit_fields(Visitor& visitor, Row& row) {
       "Share of the tokens that came from each source of a mixture, by the source's name; removed sources do not "
       "count.");
   visitor.maybe("skipped_steps", row.skipped_steps,
-                "Steps that the run has skipped so far; absent without train.skip_spikes.");
+                "Steps that train.skip_spikes has skipped so far in the run; absent if it was never on.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
@@ -165,7 +169,9 @@ void visit_fields(Visitor& visitor, Row& row) {
 
 template <typename Visitor, Is<TaskScoreRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
-  visitor.field("examples", row.examples, "Examples scored.");
+  visitor.maybe("file_checksum", row.file_checksum, "Checksum of the task's file; absent in older files.");
+  visitor.maybe("shots", row.shots, "Solved examples before each example; absent in older files.");
+  visitor.field("examples", row.examples, "Examples scored, the first of the file.");
   visitor.field("acc", row.acc, "Accuracy: the share of examples whose likeliest candidate is the right one.");
   visitor.field("acc_stderr", row.acc_stderr, "Standard error of acc; null for a single example.");
   visitor.maybe("acc_norm", row.acc_norm, "Accuracy by likelihood per character; only for multiple choice.");

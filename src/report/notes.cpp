@@ -1,7 +1,9 @@
 #include "report/notes.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "base/check.h"
 #include "report/comparison.h"
@@ -120,6 +122,24 @@ void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
     notes.push_back("Runs mix their training sources differently.");
 }
 
+// Rows say which file was scored, since those behind equal names may differ. Rows of older versions do not.
+void note_tasks(const Comparison& comparison, std::vector<std::string>& notes) {
+  std::map<std::string, std::set<std::tuple<std::string, int64_t, int64_t>>> scored;  // by task
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs)
+      for (const TasksRow& row : run.tasks)
+        for (const auto& [name, score] : row.tasks)
+          if (score.file_checksum && score.shots)
+            scored[name].emplace(*score.file_checksum, score.examples, *score.shots);
+  std::string names;
+  for (const auto& [name, kinds] : scored)
+    if (kinds.size() > 1) names += (names.empty() ? "" : ", ") + name;
+  if (!names.empty())
+    notes.push_back(text("Scores of ", names,
+                         " are of different files, or of different numbers of examples or shots: they are not "
+                         "comparable."));
+}
+
 void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
   const auto longer = [&](const ArmResult& result) {
     return result.diverged == 0 && result.tokens() > comparison.matched_tokens;
@@ -137,6 +157,7 @@ std::vector<std::string> notes_on(const Comparison& comparison) {
   for (const ArmResult& result : comparison.arms) note_runs(result, notes);
   note_settings(comparison, notes);
   note_data(comparison, notes);
+  note_tasks(comparison, notes);
   note_speeds(comparison, notes);
   const ArmResult& baseline = comparison.arms[0];
   for (size_t i = 1; i < comparison.arms.size(); ++i) {

@@ -1,4 +1,5 @@
 #include "routing/router_table.h"
+#include "routing/slot_per_expert_policy.h"
 
 namespace gptmoe {
 namespace {
@@ -13,25 +14,19 @@ namespace {
 // So training compares logits with the micro-batch's own cutoffs in these steps: each expert takes its K / E share of
 // the tokens (expert choice). Evaluation always compares logits with the thresholds.
 //
-// Every token has E slots. Slot n*E + e belongs to expert e; it is dead if the token does not run e.
 // State per layer: the thresholds and the number of steps they have seen. While a step runs, also the sums of its
 // cutoffs, and the values that its last micro-batch compared logits with, which recomputation needs.
-class ExpertThresholdPolicy final : public RoutingPolicy {
+class ExpertThresholdPolicy final : public SlotPerExpertPolicy {
  public:
   ExpertThresholdPolicy(const RouterSetup& setup, double decay, int64_t warmup_steps)
-      : RoutingPolicy(setup), decay_(decay), warmup_steps_(warmup_steps) {}
+      : SlotPerExpertPolicy(setup), decay_(decay), warmup_steps_(warmup_steps) {}
 
-  int64_t experts_per_token() const override { return setup_.num_experts; }
-  int64_t live_experts_per_token() const override { return setup_.num_experts_per_tok; }
-  bool probs_sum_to_one() const override { return false; }
   std::optional<MovingAverage> moving_average() const override {
     return MovingAverage{"thresholds", 1 / (1 - decay_), true};
   }
 
   void add_state(StateTable& state, const std::string& prefix, DType stat) override;
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
-  void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
-                        const Tensor& dy_NC, const Tensor& rows_RC) override;
   void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                       const Tensor& dprobs_NE) override;
   void end_step(const Pass& pass) override;
@@ -81,12 +76,6 @@ void ExpertThresholdPolicy::measure(const Pass& pass, const Tensor& logits_NE) {
   pass.ops.mean_fractions(mean_cutoffs_E(), cutoff_sums_E1(), cutoffs_E);
   pass.ops.pick_thresholds(used_E(), cutoffs_E, value(thresholds_E_), value(steps_1_),
                            static_cast<double>(warmup_steps_));
-}
-
-// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are the gradients of the probs.
-void ExpertThresholdPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
-                                             const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
-  pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 void ExpertThresholdPolicy::route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,

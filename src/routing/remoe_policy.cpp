@@ -1,4 +1,5 @@
 #include "routing/router_table.h"
+#include "routing/slot_per_expert_policy.h"
 
 namespace gptmoe {
 namespace {
@@ -9,24 +10,17 @@ namespace {
 // keeps down the number of experts that run and evens out their loads:
 //   lambda * mean over MoE layers of mean_n sum_e f_e g_ne,  f_e = E / (N K) * tokens of expert e,
 //   lambda <- lambda * alpha^sign(live experts per token - K), once per step.
-// Every token has E slots. A slot is live if its gate is above 0; the other slots have no expert and are dead. A model
-// has one lambda and one count of live slots: the first MoE layer adds their state rows and the other layers share
-// them.
-class RemoePolicy final : public RoutingPolicy {
+// A slot is live if its gate is above 0. A model has one lambda and one count of live slots: the first MoE layer adds
+// their state rows and the other layers share them.
+class RemoePolicy final : public SlotPerExpertPolicy {
  public:
   RemoePolicy(const RouterSetup& setup, double lambda, double alpha)
-      : RoutingPolicy(setup), lambda_(lambda), alpha_(alpha) {}
-
-  int64_t experts_per_token() const override { return setup_.num_experts; }
-  int64_t live_experts_per_token() const override { return setup_.num_experts_per_tok; }
-  bool probs_sum_to_one() const override { return false; }
+      : SlotPerExpertPolicy(setup), lambda_(lambda), alpha_(alpha) {}
 
   void add_state(StateTable& state, const std::string& prefix, DType stat) override;
   void initialize_state(Memory& memory, uint64_t seed) override;
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
   void observe(const Pass& pass, const Routing& routing, const Tensor& rows_RC) override;
-  void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
-                        const Tensor& dy_NC, const Tensor& rows_RC) override;
   void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                       const Tensor& dprobs_NE) override;
   void end_step(const Pass& pass) override;
@@ -56,12 +50,6 @@ void RemoePolicy::route(const Pass& pass, const Routing& routing, const Tensor& 
 void RemoePolicy::observe(const Pass& pass, const Routing& routing, const Tensor&) {
   const int64_t tokens = routing.probs_NE.size(0);
   pass.ops.excess_accumulate(value(excess_1_), routing.offsets_E1, tokens * live_experts_per_token());
-}
-
-// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are the gradients of the probs.
-void RemoePolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
-                                   const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
-  pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 void RemoePolicy::route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,

@@ -227,7 +227,7 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result, std::
   append(row);
 }
 
-void MetricsFile::tasks(const Progress& progress, const std::vector<TaskScore>& scores) {
+void MetricsFile::tasks(const Progress& progress, const std::vector<TaskScore>& scores, int64_t shots) {
   const auto value = [](const std::optional<Estimate>& estimate) {
     return estimate ? std::optional(estimate->value) : std::nullopt;
   };
@@ -237,8 +237,8 @@ void MetricsFile::tasks(const Progress& progress, const std::vector<TaskScore>& 
   for (const TaskScore& score : scores) {
     const Scores& all = score.all;
     row.tasks.emplace_back(all.name,
-                           TaskScoreRow{all.examples, all.acc.value, all.acc.standard_error, value(all.acc_norm),
-                                        value(all.acc_token), value(all.perplexity), all.chance});
+                           TaskScoreRow{score.checksum, shots, all.examples, all.acc.value, all.acc.standard_error,
+                                        value(all.acc_norm), value(all.acc_token), value(all.perplexity), all.chance});
   }
   row.seconds = progress.seconds;
   row.time = unix_time();

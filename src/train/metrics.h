@@ -22,7 +22,7 @@ struct Progress {
   double seconds = 0;  // spent training, over all launches, without evaluation and checkpoints
   // The share of `tokens` that came from each source of a mixture; empty if there is one source.
   std::vector<std::pair<std::string, double>> source_shares = {};
-  std::optional<int64_t> skipped_steps = {};  // so far; absent without train.skip_spikes
+  std::optional<int64_t> skipped_steps = {};  // so far; absent if the run never had train.skip_spikes
 };
 
 // Traffic between ranks in a step.
@@ -59,7 +59,7 @@ class MetricsFile {
   void train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs);
   // loss_ema: the loss of the weights' moving average, if there is one.
   void eval(const Progress& progress, const EvalResult& result, std::optional<double> loss_ema = std::nullopt);
-  void tasks(const Progress& progress, const std::vector<TaskScore>& scores);
+  void tasks(const Progress& progress, const std::vector<TaskScore>& scores, int64_t shots);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
   // The checksum of the last row; empty if there is none.

@@ -41,7 +41,7 @@ void RunEvaluation::score_tasks(const Progress& progress) {
     run_.step.gather_weights();
     scores = tasks_.score(run_.engine.gpt(), run_.ops, run_.world);
   });
-  if (run_.metrics) run_.metrics->tasks(progress, scores);
+  if (run_.metrics) run_.metrics->tasks(progress, scores, run_.train.tasks.shots);
   std::printf("step %lld  tasks\n", static_cast<long long>(progress.step));
   for (const TaskScore& score : scores) std::printf("  %s\n", printable(score_sentence(score)).c_str());
   std::fflush(stdout);

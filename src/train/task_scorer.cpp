@@ -59,6 +59,7 @@ TaskScorer::TaskScorer(const Config& config, const fs::path& run_dir)
   const size_t limit = given.limit > 0 ? static_cast<size_t>(given.limit) : SIZE_MAX;
   PromptOptions prompt;
   prompt.shots = given.shots;
+  prompt.shots_given_by = "train.tasks.shots";
   for (const TaskFile& file : find_task_files(paths, text(kKey, ": "))) {
     tasks_.push_back(read_task(file));
     requests_.push_back(make_requests(tasks_.back(), limit, prompt, tokenizer));

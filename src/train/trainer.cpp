@@ -116,13 +116,15 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
 CheckpointTensors Trainer::tensors() {
   return {engine_.gpt().params(),
           engine_.gpt().state(),
-          engine_.optimizer().m(),
-          engine_.optimizer().v(),
+          engine_.optimizer().m().values(),
+          engine_.optimizer().v().values(),
           ops_->memory(),
           engine_.optimizer().partition(),
           &world_,
           engine_.optimizer().second_moments(),
-          engine_.weight_average().values()};
+          engine_.weight_average().values(),
+          engine_.optimizer().m().coded(),
+          engine_.optimizer().v().coded()};
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -135,7 +137,10 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   progress_ = {state.step, state.tokens, state.seconds};
   last_row_ = state.last_row;
   if (!new_data_) restore_data(state);
-  if (SpikeWindow* spikes = steps_->spikes(); spikes && state.spikes) spikes->restore(*state.spikes);
+  if (state.spikes) {
+    progress_.skipped_steps = state.spikes->skipped;
+    if (SpikeWindow* spikes = steps_->spikes()) spikes->restore(*state.spikes);
+  }
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_.resume(progress_.step);
 }
@@ -289,7 +294,10 @@ void Trainer::save() {
   CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
                         nlohmann::json(to_json(given_))};
   if (metrics_ && !metrics_->last_row().empty()) state.last_row = metrics_->last_row();
-  if (steps_->spikes()) state.spikes = steps_->spikes()->record();
+  if (steps_->spikes())
+    state.spikes = steps_->spikes()->record();
+  else if (progress_.skipped_steps)
+    state.spikes = {{}, {}, *progress_.skipped_steps};
   std::optional<Failure> lost_metrics;
   try {
     if (metrics_) metrics_->sync();

@@ -218,7 +218,7 @@ TEST_F(Safetensors, RefusesAnEntryThatDoesNotFitItsData) {
   };
   const std::string fields = " tensor \"f\": the header must give its dtype, shape and data_offsets, and nothing else";
   EXPECT_EQ(of("F8_E4M3", "[24]", "[0,24]"),
-            " tensor \"f\": dtype F8_E4M3 is not one of F64, F32, BF16, F16, I64, I32");
+            " tensor \"f\": dtype F8_E4M3 is not one of F64, F32, BF16, F16, I64, I32, U8");
   EXPECT_EQ(of("F16", "[6]", "[0,24]"), " tensor \"f\": 24 bytes do not hold F16 (6)");
   EXPECT_EQ(of("F32", "[6]", "[0,24]", R"(,"order":"C")"), fields);
   for (const char* shape : {"6", "[-6]", "[6.0]", "[\"6\"]", "[9223372036854775808]"})

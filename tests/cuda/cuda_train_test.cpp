@@ -68,6 +68,9 @@ std::vector<Variant> variants() {
                {"model", {{"norm_type", "layernorm"}, {"num_experts_per_tok", 1}, {"router_z_loss_coef", 0.01}}}}},
              {"dense", {{"model", {{"num_experts", 0}, {"hidden_act", "gelu"}, {"tie_word_embeddings", true}}}}},
              {"shared", {{"model", {{"n_shared_experts", 1}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}}},
+             {"document_mask_head_norm",
+              {{"model", {{"qk_norm", true}, {"qk_norm_scope", "head"}}},
+               {"data", {{"document_mask", true}, {"end_of_text", 3}}}}},
              {"attention_bias", {{"model", {{"attention_bias", true}, {"norm_type", "layernorm"}}}}}})
       all.push_back({name + "_" + dtype_name(compute), changes, compute});
   return all;
@@ -124,6 +127,51 @@ TEST_F(DeviceRun, ResumesBitForBit) {
   const fs::path cut = cut_run("cut");
   train_quietly(config("cuda"), cut, true);
   expect_same_run(*this / "whole", cut);
+}
+
+// Moments in 8-bit codes, of matrices with whole blocks.
+TEST_F(DeviceRun, KeepsMomentsInCodes) {
+  const auto coded = [&](const std::string& device) {
+    return files_.config(
+        {{"device", device},
+         {"model",
+          {{"hidden_size", 16}, {"num_attention_heads", 2}, {"intermediate_size", 16}, {"moe_intermediate_size", 16}}},
+         {"optimizer", {{"state_dtype", "8bit"}}}});
+  };
+  train_quietly(coded("cuda"), *this / "whole");
+  train_quietly(coded("cpu"), *this / "cpu");
+  EXPECT_NEAR(last_validation_loss(*this / "whole"), last_validation_loss(*this / "cpu"), 2e-2);
+  copy_folder(*this / "whole", *this / "cut");
+  cut_back(*this / "cut", 8);
+  train_quietly(coded("cuda"), *this / "cut", true);
+  expect_same_run(*this / "whole", *this / "cut");
+}
+
+// The average of the weights follows the f32 masters, and not the bf16 weights that layers use.
+TEST_F(DeviceRun, AveragesTheMasters) {
+  Config given = config("cuda");
+  given.train.weight_ema = 0.6;
+  given.checkpoint.every = 1;
+  train_quietly(given, *this / "run");
+  const auto parameters = [&](const fs::path& checkpoint, Weights weights) {
+    Model model(config("cpu"));
+    load_model(checkpoint, model.gpt().params(), model.gpt().state(), host_memory(), weights);
+    std::vector<double> values;
+    for (const ParamRow& row : model.gpt().params().rows())
+      for (const double value : download_values(host_memory(), model.gpt().params().row_value(row)))
+        values.push_back(value);
+    return values;
+  };
+  std::vector<double> expected;
+  for (const fs::path& checkpoint : list_checkpoints(*this / "run")) {
+    const auto step = static_cast<double>(read_checkpoint_state(checkpoint).step);
+    const double keep = std::min(0.6, (step - 1) / step);
+    const std::vector<double> weights = parameters(checkpoint, Weights::last);
+    expected.resize(weights.size());
+    for (size_t i = 0; i < weights.size(); ++i) expected[i] = keep * expected[i] + (1 - keep) * weights[i];
+    const std::vector<double> found = parameters(checkpoint, Weights::average);
+    for (size_t i = 0; i < weights.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-6) << step << " " << i;
+  }
 }
 
 // A checkpoint holds the f32 master weights, so a run can continue on any device.

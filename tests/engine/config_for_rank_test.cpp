@@ -1,6 +1,7 @@
 // Runs on several ranks, without running them: how they share a batch, and what each rank holds and sends.
 #include "engine/config_for_rank.h"
 
+#include "kernels/block_code.h"
 #include "kernels/plan_ops.h"
 #include "support/error_line.h"
 #include "support/error_message.h"
@@ -61,7 +62,7 @@ TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
     EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
     // Every rank holds the routers' weights in full: here 3 layers of 8 x 64.
     const int64_t whole = engine(rank_config(), ranks).optimizer().partition().count();
-    EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
+    EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * kBlockElements * 8);
   }
 }
 

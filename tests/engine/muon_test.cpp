@@ -100,7 +100,7 @@ class MuonOverTable : public testing::OptimizerOverTable {
       if (!row.name.ends_with("_proj.weight")) continue;
       for (size_t i = 0; i < reference_[row.name].size(); ++i) {
         EXPECT_NEAR(params_.row_value(row).as<float>()[i], reference_[row.name][i], tolerance) << row.name << " " << i;
-        EXPECT_NEAR(params_.row_view(optimizer_->m(), row).as<float>()[i], m_[row.name][i], 1e-5) << row.name;
+        EXPECT_NEAR(params_.row_view(optimizer_->m().values(), row).as<float>()[i], m_[row.name][i], 1e-5) << row.name;
       }
     }
   }
@@ -142,12 +142,12 @@ TEST_F(MuonOverTable, ChangesNothingIfTheLossIsNotFinite) {
   prepare({});
   set_gradients(1, 1);
   step(1);
-  const std::vector<float> weights = values(params_.values()), moments = values(optimizer_->m());
+  const std::vector<float> weights = values(params_.values()), moments = values(optimizer_->m().values());
   loss_1_.as<float>()[0] = std::numeric_limits<float>::infinity();
   set_gradients(1, 2);
   step(2);
   EXPECT_EQ(values(params_.values()), weights);
-  EXPECT_EQ(values(optimizer_->m()), moments);
+  EXPECT_EQ(values(optimizer_->m().values()), moments);
 }
 
 TEST_F(MuonOverTable, KeepsSecondMomentsOfAdamwsRowsOnly) {
@@ -158,7 +158,7 @@ TEST_F(MuonOverTable, KeepsSecondMomentsOfAdamwsRowsOnly) {
     EXPECT_EQ(optimizer_->second_moments().within(row.offset, row.count).empty(), muon) << row.name;
     expected += muon ? row.count : 0;
   }
-  EXPECT_EQ(optimizer_->v().count(), params_.element_count() - expected);
+  EXPECT_EQ(optimizer_->v().values().count(), params_.element_count() - expected);
 }
 
 TEST(MuonScale, FollowsTheTwoConventions) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/block_code.h"
 #include "model/gpt.h"
 #include "support/optimizer_fixture.h"
 
@@ -68,8 +69,10 @@ class AdamwOverTable : public testing::OptimizerOverTable {
       const ParamRow& row = params_.rows()[r];
       for (size_t i = 0; i < reference_[r].size(); ++i) {
         EXPECT_NEAR(params_.row_value(row).as<float>()[i], reference_[r][i], 3e-6) << row.name << " " << i;
-        EXPECT_NEAR(params_.row_view(optimizer_->m(), row).as<float>()[i], m_[r][i], 3e-6) << row.name << " " << i;
-        EXPECT_NEAR(params_.row_view(optimizer_->v(), row).as<float>()[i], v_[r][i], 3e-6) << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(optimizer_->m().values(), row).as<float>()[i], m_[r][i], 3e-6)
+            << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(optimizer_->v().values(), row).as<float>()[i], v_[r][i], 3e-6)
+            << row.name << " " << i;
       }
     }
   }
@@ -95,7 +98,7 @@ TEST_F(AdamwOverTable, ClipsALargeGradientToTheGivenNorm) {
   double norm = 0;  // after one step m is (1 - beta1) times the clipped gradient
   for (const ParamRow& row : params_.rows())
     for (int64_t i = 0; i < row.count; ++i)
-      norm += std::pow(params_.row_view(optimizer_->m(), row).as<float>()[i] / 0.2, 2);
+      norm += std::pow(params_.row_view(optimizer_->m().values(), row).as<float>()[i] / 0.2, 2);
   EXPECT_NEAR(std::sqrt(norm), 0.5, 1e-5);
 }
 
@@ -133,14 +136,14 @@ double mean_of(const Tensor& moment) {
 TEST_F(AdamwOverTable, MomentsInBf16FollowSmallChangesOnAverage) {
   params_.add({"large", {40, 100}, Init::normal(1)});
   prepare({.beta1 = 0.9, .beta2 = 0.999, .grad_clip = 0, .state_dtype = "bf16"});
-  ASSERT_EQ(optimizer_->v().dtype(), DType::bf16);
+  ASSERT_EQ(optimizer_->v().values().dtype(), DType::bf16);
   for (int64_t s = 1; s <= 300; ++s) {
     for (const ParamRow& row : params_.rows())
       std::fill_n(params_.row_grad(row).as<float>(), row.count, s == 1 ? 1.0f : 0.0f);
     update(1e-3, s);
   }
   const double expected = 1e-3 * std::pow(0.999, 299);
-  EXPECT_NEAR(mean_of(params_.row_view(optimizer_->v(), params_.rows().back())), expected, 0.01 * expected);
+  EXPECT_NEAR(mean_of(params_.row_view(optimizer_->v().values(), params_.rows().back())), expected, 0.01 * expected);
 }
 
 // A step that is not taken leaves bf16 moments as they are, bit by bit.
@@ -148,13 +151,92 @@ TEST_F(AdamwOverTable, MomentsInBf16StayAfterAFailedStep) {
   prepare({.grad_clip = 0, .state_dtype = "bf16"});
   set_gradients(0.7, 1);
   update(1e-3, 1);
-  const std::vector<double> m = download_values(host_memory(), optimizer_->m()),
-                            v = download_values(host_memory(), optimizer_->v());
-  EXPECT_GT(mean_of(optimizer_->v()), 0);
+  const std::vector<double> m = download_values(host_memory(), optimizer_->m().values()),
+                            v = download_values(host_memory(), optimizer_->v().values());
+  EXPECT_GT(mean_of(optimizer_->v().values()), 0);
   set_gradients(std::numeric_limits<double>::infinity(), 2);
   update(1e-3, 2);
-  EXPECT_EQ(download_values(host_memory(), optimizer_->m()), m);
-  EXPECT_EQ(download_values(host_memory(), optimizer_->v()), v);
+  EXPECT_EQ(download_values(host_memory(), optimizer_->m().values()), m);
+  EXPECT_EQ(download_values(host_memory(), optimizer_->v().values()), v);
+}
+
+std::vector<double> decoded(const Moment& moment, bool has_sign) {
+  const CodedElements& coded = moment.coded();
+  std::vector<float> values(static_cast<size_t>(coded.codes.count()));
+  const Tensor out(values.data(), DType::f32, {coded.codes.count()});
+  make_cpu_ops(1)->decode_blocks(out, coded.codes, coded.scales, has_sign);
+  return download_values(host_memory(), out);
+}
+
+// Only matrices that share no block with other rows are kept in codes.
+TEST_F(AdamwOverTable, CodesHoldMatricesWithBlocksOfTheirOwn) {
+  params_.add({"router.weight", {4, 100}, Init::normal(1), true, true});
+  params_.add_block(
+      {3, 2, 128},
+      {{"a", {2, 128}, Init::normal(1)}, {"b", {2, 128}, Init::normal(1)}, {"c", {2, 128}, Init::normal(1)}});
+  params_.end_bucket();
+  std::vector<std::string> names;
+  const Partition coded = coded_rows(params_, std::vector<bool>(params_.rows().size()));
+  for (const ParamRow& row : params_.rows())
+    if (!coded.within(row.offset, row.count).empty()) names.push_back(row.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"first", "a", "b", "c"}));
+  std::vector<bool> excluded(params_.rows().size());
+  excluded.back() = true;
+  EXPECT_EQ(coded_rows(params_, excluded).count(), coded.count() - kBlockElements);
+}
+
+// As with bf16: the neighbours of a code are up to a tenth apart, so that rounding to the nearest would keep the second
+// moments of the elements that are not the largest of their block.
+TEST_F(AdamwOverTable, MomentsInCodesFollowSmallChangesOnAverage) {
+  params_.add({"large", {40, 128}, Init::normal(1)});
+  params_.end_bucket();
+  prepare({.beta1 = 0.9, .beta2 = 0.99, .grad_clip = 0, .state_dtype = "8bit"});
+  const auto fill = [&](const auto& gradient) {
+    for (const ParamRow& row : params_.rows())
+      for (int64_t i = 0; i < row.count; ++i) params_.row_grad(row).as<float>()[i] = gradient(i);
+  };
+  // The first element of each block has a constant gradient, the others only one.
+  for (int64_t s = 1; s <= 100; ++s) {
+    fill([&](int64_t i) { return i % kBlockElements == 0 ? 2.0f : s == 1 ? 1.0f : 0.0f; });
+    update(1e-3, s);
+  }
+  const std::vector<double> v = decoded(optimizer_->v(), false);
+  double sum = 0;
+  const size_t others = v.size() - 5120;  // the row "first"
+  for (size_t i = others; i < v.size(); ++i) {
+    EXPECT_GT(v[i], 0) << i;
+    if (i % kBlockElements == 0) {
+      EXPECT_NEAR(v[i], 4 * (1 - std::pow(0.99, 100)), 1e-3) << i;
+    } else {
+      sum += v[i];
+    }
+  }
+  const double expected = 0.01 * std::pow(0.99, 99);
+  EXPECT_NEAR(sum / (5120 - 20), expected, 0.03 * expected);
+}
+
+TEST_F(AdamwOverTable, MomentsInCodesStayAfterAFailedStep) {
+  params_.add({"large", {40, 100}, Init::normal(1)});
+  prepare({.grad_clip = 0, .state_dtype = "8bit"});
+  const auto bytes = [&] {
+    std::vector<char> all;
+    for (const Moment* moment : {&optimizer_->m(), &optimizer_->v()})
+      for (const Tensor& tensor : {moment->coded().codes, moment->coded().scales, moment->values()}) {
+        const char* data = static_cast<const char*>(tensor.data());
+        all.insert(all.end(), data, data + tensor.bytes());
+      }
+    return all;
+  };
+  const std::vector<char> before = bytes();
+  for (int64_t s = 1; s <= 3; ++s) {
+    set_gradients(0.7, s);
+    update(1e-3, s);
+  }
+  const std::vector<char> after = bytes();
+  EXPECT_NE(after, before);
+  set_gradients(std::numeric_limits<double>::infinity(), 4);
+  update(1e-3, 4);
+  EXPECT_EQ(bytes(), after);
 }
 
 TEST(WeightDecay, AppliesToEveryMatrixAndToNoNormOrBias) {

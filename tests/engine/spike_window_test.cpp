@@ -65,8 +65,8 @@ TEST(SpikeWindow, ContinuesFromALongerWindow) {
 
 // Every bit that later steps depend on.
 std::vector<std::vector<char>> bits_of(Model& model) {
-  std::vector<Tensor> tensors = {model.gpt().params().values(), model.engine.optimizer().m(),
-                                 model.engine.optimizer().v()};
+  std::vector<Tensor> tensors = {model.gpt().params().values(), model.engine.optimizer().m().values(),
+                                 model.engine.optimizer().v().values()};
   for (const StateRow& row : model.gpt().state().rows()) tensors.push_back(row.value);
   std::vector<std::vector<char>> bits;
   for (const Tensor& tensor : tensors) {

@@ -115,7 +115,7 @@ TEST(PlannedMuon, CountsItsProductsAndOneMoment) {
   }
   EXPECT_DOUBLE_EQ(muon.optimizer_flops_per_step(), flops);
   EXPECT_EQ(adamw.optimizer_flops_per_step(), 0);
-  EXPECT_EQ(adamw.optimizer().v().count() - muon.optimizer().v().count(), elements);
+  EXPECT_EQ(adamw.optimizer().v().values().count() - muon.optimizer().v().values().count(), elements);
 
   // Each layer's momentum is gathered once per step: here f32.
   const Engine two = planned("muon", {0, 2}), two_adamw = planned("adamw", {0, 2});

@@ -105,18 +105,19 @@ TEST_P(DocumentMask, EqualsTheSeparateDocumentsInF32) {
       GetParam().changes, [] { return make_cpu_ops(); }, 2e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, DocumentMask,
-                         ::testing::Values(Case{"topk", {}}, Case{"default", {{"router", {{"type", "default"}}}}},
-                                           Case{"dense_recompute",
-                                                {{"model", {{"num_experts", 0}}}, {"train", {{"recompute", "block"}}}}},
-                                           Case{"grouped_queries_qk_norm",
-                                                {{"model",
-                                                  {{"num_experts", 0},
-                                                   {"qk_norm", true},
-                                                   {"num_attention_heads", 4},
-                                                   {"num_key_value_heads", 2},
-                                                   {"head_dim", 4}}}}}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Models, DocumentMask,
+    ::testing::Values(Case{"topk", {}}, Case{"default", {{"router", {{"type", "default"}}}}},
+                      Case{"dense_recompute", {{"model", {{"num_experts", 0}}}, {"train", {{"recompute", "block"}}}}},
+                      Case{"grouped_queries_qk_norm",
+                           {{"model",
+                             {{"num_experts", 0},
+                              {"qk_norm", true},
+                              {"num_attention_heads", 4},
+                              {"num_key_value_heads", 2},
+                              {"head_dim", 4}}}}},
+                      Case{"qk_norm_per_head", {{"model", {{"qk_norm", true}, {"qk_norm_scope", "head"}}}}}),
+    [](const auto& info) { return info.param.name; });
 
 TEST(DocumentMask, EqualsTheSeparateDocumentsWithBf16Products) {
   expect_documents_apart(

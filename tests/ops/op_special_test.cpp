@@ -201,5 +201,89 @@ TEST(RoundRandomly, KeepsNonfiniteValues) {
   }
 }
 
+// Values in 8-bit codes.
+struct Blocks {
+  explicit Blocks(std::vector<float> values) : x(std::move(values)), codes(x.size()), scales((x.size() + 255) / 256) {}
+  void encode(bool has_sign, float step = 1) {
+    std::vector<float> steps = {step};
+    float_ops(1).encode_blocks(Tensor(codes.data(), DType::u8, {std::ssize(codes)}),
+                               tensor(scales, {std::ssize(scales)}), tensor(x, {std::ssize(x)}), tensor(steps, {1}), 0,
+                               0, has_sign);
+  }
+  std::vector<float> decoded(bool has_sign) {
+    std::vector<float> out(x.size());
+    float_ops(1).decode_blocks(tensor(out, {std::ssize(out)}), Tensor(codes.data(), DType::u8, {std::ssize(codes)}),
+                               tensor(scales, {std::ssize(scales)}), has_sign);
+    return out;
+  }
+  std::vector<float> x;
+  std::vector<uint8_t> codes;
+  std::vector<float> scales;
+};
+
+// Whatever the scale and the draws, codes that were decoded are encoded as they were.
+TEST(EncodeBlocks, KeepsNumbersThatCodesStandFor) {
+  for (const bool has_sign : {true, false})
+    for (const float scale : {1.0f, 0.3f, 7.7e-9f, 1.7e-28f, 3.1e20f}) {
+      Blocks blocks(std::vector<float>(256));
+      for (size_t i = 0; i < 256; ++i) blocks.codes[i] = static_cast<uint8_t>(has_sign && i == 128 ? 0 : i);  // no -0
+      blocks.scales[0] = scale;
+      blocks.x = blocks.decoded(has_sign);
+      const std::vector<uint8_t> codes = blocks.codes;
+      for (const float step : {1.0f, 2.0f, 3.0f}) {
+        blocks.encode(has_sign, step);
+        EXPECT_EQ(blocks.codes, codes) << scale;
+        EXPECT_EQ(blocks.scales[0], scale);
+      }
+    }
+}
+
+TEST(EncodeBlocks, IsRightOnAverageAndNeverMakesAPositiveNumberZero) {
+  std::vector<float> x(256 * 4000, 1.0f);
+  for (size_t i = 0; i < x.size(); ++i)
+    if (i % 256 != 0) x[i] = static_cast<float>(std::pow(10.0, -static_cast<double>(i % 256) / 30));  // to 3e-9
+  Blocks blocks(x);
+  for (const bool has_sign : {true, false}) {
+    blocks.encode(has_sign);
+    const std::vector<float> decoded = blocks.decoded(has_sign);
+    for (size_t place = 0; place < 256; ++place) {
+      double sum = 0, squares = 0;
+      for (size_t i = place; i < x.size(); i += 256) {
+        sum += decoded[i];
+        squares += std::pow(decoded[i] - x[i], 2);
+        EXPECT_TRUE(has_sign || decoded[i] > 0) << place;
+      }
+      const double deviation = std::sqrt(squares) / 4000;
+      if (has_sign || x[place] >= 1e-7f) {
+        EXPECT_NEAR(sum / 4000, x[place], 5 * deviation + 2e-7 * x[place]) << place;
+      }
+    }
+  }
+}
+
+TEST(EncodeBlocks, TheScaleShowsNonfiniteNumbers) {
+  for (const float value : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> x(600, 1.0f);
+    x[300] = value;
+    Blocks blocks(x);
+    blocks.encode(true);
+    EXPECT_EQ(blocks.scales[0], 1);
+    EXPECT_FALSE(std::isfinite(blocks.scales[1]));
+    EXPECT_EQ(blocks.scales[2], 1);
+    EXPECT_FALSE(std::isfinite(blocks.decoded(true)[300]));
+  }
+}
+
+// Magnitudes below the range of fractions, subnormal numbers among them.
+TEST(EncodeBlocks, StoresATinyBlockAsZeros) {
+  std::vector<float> x(300, 1e-40f);
+  x[256] = 1e-3f;
+  Blocks blocks(x);
+  blocks.encode(false);
+  EXPECT_EQ(blocks.scales[0], 0);
+  EXPECT_EQ(blocks.decoded(false)[0], 0);
+  EXPECT_EQ(blocks.decoded(false)[256], 1e-3f);
+}
+
 }  // namespace
 }  // namespace gptmoe

@@ -64,6 +64,30 @@ TEST(TaskCurves, AreMeansOverTheRunsThatWereScored) {
   EXPECT_EQ(last_accuracy(curves[0], 1), "0.400");
 }
 
+// Equal names and paths do not make scores comparable.
+TEST(TaskCurves, AreNotedIfTheyAreOfDifferentThings) {
+  const auto scored_on = [](const char* checksum, int64_t examples, int64_t shots) {
+    RunLog run = scored_run(0.3);
+    for (TasksRow& row : run.tasks) {
+      TaskScoreRow& copa = row.tasks[0].second;
+      copa.file_checksum = checksum;
+      copa.examples = examples;
+      copa.shots = shots;
+    }
+    return run;
+  };
+  const auto noted = [](const RunLog& a, const RunLog& b) {
+    const std::string all = text_report(compare({{"a", {a}}, {"b", {b}}}));
+    return all.find("Scores of copa are of different files") != std::string::npos;
+  };
+  const RunLog run = scored_on("1f", 9, 0);
+  EXPECT_FALSE(noted(run, run));
+  EXPECT_TRUE(noted(run, scored_on("2f", 9, 0)));
+  EXPECT_TRUE(noted(run, scored_on("1f", 8, 0)));
+  EXPECT_TRUE(noted(run, scored_on("1f", 9, 1)));
+  EXPECT_FALSE(noted(run, scored_run(0.3))) << "a run of an older version";
+}
+
 TEST(TaskCurves, AreInEveryReport) {
   RunLog plain = scored_run(0.3);
   plain.tasks.clear();

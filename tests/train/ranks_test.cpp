@@ -52,8 +52,8 @@ struct Rank {
   CheckpointTensors tensors() {
     return {engine.gpt().params(),
             engine.gpt().state(),
-            engine.optimizer().m(),
-            engine.optimizer().v(),
+            engine.optimizer().m().values(),
+            engine.optimizer().v().values(),
             ops->memory(),
             engine.optimizer().partition(),
             &world,

@@ -81,6 +81,27 @@ TEST_F(Spikes, AreTheSameOnTwoRanks) {
   }
 }
 
+// The window of earlier steps is too old to compare with, but the count stays that of the whole run.
+TEST_F(Spikes, AreCountedOverStepsThatSkipNone) {
+  train_quietly(config(), run_);
+  cut_back(run_, 16);
+  const int64_t before = read_checkpoint_state(*latest_checkpoint(run_)).spikes->skipped;
+  ASSERT_GE(before, 1);
+  Config off = config(0);
+  off.train.steps = 20;
+  EXPECT_EQ(resume_with(off, run_, {"train.skip_spikes", "train.steps"}), 0);
+  json last;
+  for (const json& row : metrics_of(run_))
+    if (row["event"] == "train") last = row;
+  EXPECT_EQ(last["step"], 20);
+  EXPECT_EQ(last["skipped_steps"], before);
+  EXPECT_EQ(*read_checkpoint_state(*latest_checkpoint(run_)).spikes, (SpikeRecord{{}, {}, before}));
+  EXPECT_EQ(resume_with(config(), run_, {"train.skip_spikes", "train.steps"}), 0);
+  const SpikeRecord end = *read_checkpoint_state(*latest_checkpoint(run_)).spikes;
+  EXPECT_GE(end.skipped, before);
+  EXPECT_EQ(end.losses.size(), 4u) << "the steps since";
+}
+
 TEST_F(Spikes, MayBeSkippedFromAStepOn) {
   ASSERT_EQ(train_quietly(config(0), run_), 0);
   EXPECT_FALSE(metrics_of(run_)[0].contains("skipped_steps"));

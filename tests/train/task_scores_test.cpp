@@ -1,6 +1,7 @@
 // Runs that score downstream tasks as they train (train.tasks).
 #include <omp.h>
 
+#include "inference/task_file.h"
 #include "support/run_fixture.h"
 #include "support/test_folders.h"
 #include "support/thread_ranks.h"
@@ -58,6 +59,8 @@ TEST_F(TaskScores, AreRowsAndLines) {
   EXPECT_EQ(rows[2]["step"], 12) << "after the last step";
   const json& choices = rows[2]["tasks"]["choices"];
   EXPECT_EQ(choices["examples"], 9);
+  EXPECT_EQ(choices["file_checksum"], read_task({"choices", folder_ / "choices.jsonl"}).checksum);
+  EXPECT_EQ(choices["shots"], 0);
   EXPECT_TRUE(choices.contains("acc_norm"));
   EXPECT_NEAR(choices["chance"].get<double>(), 1 / 3.0, 1e-12);
   EXPECT_GT(rows[2]["tasks"]["last"]["perplexity"].get<double>(), 1.0);
@@ -125,6 +128,11 @@ TEST_F(TaskScores, FaultsEndTheRunBeforeItBegins) {
   Config small = config(both());
   small.model.vocab_size = 300;
   expect_contains(refused(small), "401 tokens, but model.vocab_size is 300");
+  json many = both();
+  many["shots"] = 9;
+  const std::string line = refused(config(many));
+  expect_contains(line, "train.tasks.shots: 9, but ");
+  expect_contains(line, "; lower train.tasks.shots");
   const json named = {{"files", {{"mine", "a.jsonl"}}}};
   expect_contains(error_line<UserError>([&] { config(named); }),
                   "train.tasks.files[0]: tasks have the names of their files; give only a path");

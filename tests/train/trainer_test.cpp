@@ -165,8 +165,8 @@ TEST_F(Trainer, ADivergedRunNamesItsStepAndKeepsItsCheckpoints) {
 
   Model model(config);
   const CheckpointState state = load_checkpoint(
-      *latest_checkpoint(out_),
-      {model.gpt().params(), model.gpt().state(), model.engine.optimizer().m(), model.engine.optimizer().v()});
+      *latest_checkpoint(out_), {model.gpt().params(), model.gpt().state(), model.engine.optimizer().m().values(),
+                                 model.engine.optimizer().v().values()});
   EXPECT_EQ(state.step, 1);
   EXPECT_EQ(refusal<Failure>(config, true), line) << "a resumed run computes the same numbers";
 }

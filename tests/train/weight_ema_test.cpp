@@ -17,9 +17,10 @@ using nlohmann::json;
 class WeightEma : public ::testing::Test {
  protected:
   void SetUp() override { omp_set_num_threads(1); }
-  Config config(double decay, const json& distributed = json::object()) const {
+  Config config(double decay, const json& distributed = json::object(), const char* optimizer = "adamw") const {
     return folder_.config({{"train", {{"weight_ema", decay}, {"global_batch_size", 4}}},
                            {"router", {{"type", "default"}}},
+                           {"optimizer", {{"type", optimizer}}},
                            {"distributed", distributed}});
   }
   void train_on(int ranks, const Config& given, const fs::path& out) const {
@@ -45,8 +46,12 @@ class WeightEma : public ::testing::Test {
   const fs::path run_ = folder_ / "run";
 };
 
-TEST_F(WeightEma, IsTheAverageOfTheWeights) {
-  Config given = config(0.6);
+class WeightEmaOf : public WeightEma, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Optimizers, WeightEmaOf, ::testing::Values("adamw", "muon"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(WeightEmaOf, IsTheAverageOfTheWeights) {
+  Config given = config(0.6, json::object(), GetParam());
   given.checkpoint.every = 1;
   train_quietly(given, run_);
   std::vector<double> expected;
@@ -94,9 +99,10 @@ TEST_F(WeightEma, IsResumedExactly) {
             read_text_file(*latest_checkpoint(cut) / "average.safetensors"));
 }
 
-TEST_F(WeightEma, IsTheSameInPartsOnSeveralRanks) {
-  train_on(2, config(0.9, {{"zero_stage", 0}}), folder_ / "whole");
-  train_on(2, config(0.9, {{"zero_stage", 2}}), folder_ / "parts");  // sharded gradients are the least spare memory
+TEST_P(WeightEmaOf, IsTheSameInPartsOnSeveralRanks) {
+  train_on(2, config(0.9, {{"zero_stage", 0}}, GetParam()), folder_ / "whole");
+  // Sharded gradients are the least spare memory.
+  train_on(2, config(0.9, {{"zero_stage", 2}}, GetParam()), folder_ / "parts");
   for (const Weights weights : {Weights::last, Weights::average}) {
     const std::vector<double> whole = weights_of(*latest_checkpoint(folder_ / "whole"), weights),
                               parts = weights_of(*latest_checkpoint(folder_ / "parts"), weights);

@@ -21,6 +21,7 @@ MPI_Datatype element_type(DType dtype) {
     case DType::bf16: return MPI_UINT16_T;
     case DType::i32: return MPI_INT32_T;
     case DType::i64: return MPI_INT64_T;
+    case DType::u8: return MPI_UINT8_T;
   }
   return MPI_BYTE;
 }

@@ -21,12 +21,13 @@ ncclDataType_t data_type(DType dtype) {
     case DType::bf16: return ncclBfloat16;
     case DType::i32: return ncclInt32;
     case DType::i64: return ncclInt64;
+    case DType::u8: return ncclUint8;
   }
   return ncclUint8;
 }
 
 ncclDataType_t sum_type(const Tensor& x) {
-  GPTMOE_CHECK(x.dtype() != DType::i32 && x.dtype() != DType::i64, "a sum of ", x.describe());
+  GPTMOE_CHECK(is_float(x.dtype()), "a sum of ", x.describe());
   return data_type(x.dtype());
 }
 

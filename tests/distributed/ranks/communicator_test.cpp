@@ -39,6 +39,7 @@ struct Owned {
       case DType::bf16: return put(bf16_bits(static_cast<float>(value)));
       case DType::i32: return put(static_cast<int32_t>(value));
       case DType::i64: return put(static_cast<int64_t>(value));
+      case DType::u8: return put(static_cast<uint8_t>(value));
     }
   }
   double at(int64_t i) const {
@@ -53,6 +54,7 @@ struct Owned {
       case DType::bf16: return bf16_value(get(uint16_t{0}));
       case DType::i32: return get(0);
       case DType::i64: return static_cast<double>(get(int64_t{0}));
+      case DType::u8: return get(uint8_t{0});
     }
     return 0;
   }
