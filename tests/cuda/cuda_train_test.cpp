@@ -86,17 +86,11 @@ TEST(TwoHundredSteps, InBf16StayWithinOnePercentOfF32) {
 
 class DeviceRun : public GuardedDevice {
  protected:
-  // Trains the run "whole" on the device, which every test compares with or continues.
-  static void SetUpTestSuite() {
-    omp_set_num_threads(1);
-    const GuardedDeviceMemory guard;
-    files_ = std::make_unique<RunFolder>();
-    train_quietly(config("cuda"), *files_ / "whole");
-  }
-  static void TearDownTestSuite() { files_.reset(); }
-
-  static Config config(const std::string& device, const std::string& precision = "auto") {
-    return files_->config({{"device", device}, {"precision", precision}, {"router", {{"type", "default"}}}});
+  Config config(const std::string& device, const std::string& precision = "auto", int64_t steps = 12) const {
+    return files_.config({{"device", device},
+                          {"precision", precision},
+                          {"router", {{"type", "default"}}},
+                          {"train", {{"steps", steps}}}});
   }
   static double last_validation_loss(const fs::path& run) {
     double loss = 0;
@@ -104,29 +98,26 @@ class DeviceRun : public GuardedDevice {
       if (row["event"] == "eval") loss = row["val_loss"];
     return loss;
   }
-  // A copy of the run "whole" that ends at step 8, without step 12.
-  static fs::path cut_run(const std::string& name) {
-    copy_folder(*files_ / "whole", *files_ / name);
-    cut_back(*files_ / name, 8);
-    return *files_ / name;
-  }
-  fs::path operator/(const std::string& name) const { return *files_ / name; }
+  fs::path operator/(const std::string& name) const { return files_ / name; }
 
-  static inline std::unique_ptr<RunFolder> files_;
+  RunFolder files_;
 };
 
 TEST_F(DeviceRun, AgreesWithTheCpusRun) {
   train_quietly(config("cpu"), *this / "cpu");
   train_quietly(config("cuda", "f32"), *this / "f32");
+  train_quietly(config("cuda"), *this / "bf16");
   EXPECT_NEAR(last_validation_loss(*this / "f32"), last_validation_loss(*this / "cpu"), 1e-4);
-  EXPECT_NEAR(last_validation_loss(*this / "whole"), last_validation_loss(*this / "cpu"), 2e-2);  // in bf16
-  EXPECT_EQ(events_of(*this / "whole"), events_of(*this / "cpu"));
+  EXPECT_NEAR(last_validation_loss(*this / "bf16"), last_validation_loss(*this / "cpu"), 2e-2);
+  EXPECT_EQ(events_of(*this / "bf16"), events_of(*this / "cpu"));
 }
 
 TEST_F(DeviceRun, ResumesBitForBit) {
-  const fs::path cut = cut_run("cut");
-  train_quietly(config("cuda"), cut, true);
-  expect_same_run(*this / "whole", cut);
+  train_quietly(config("cuda"), *this / "whole");
+  copy_folder(*this / "whole", *this / "cut");
+  cut_back(*this / "cut", 8);
+  train_quietly(config("cuda"), *this / "cut", true);
+  expect_same_run(*this / "whole", *this / "cut");
 }
 
 // Moments in 8-bit codes, of matrices with whole blocks.
@@ -176,14 +167,18 @@ TEST_F(DeviceRun, AveragesTheMasters) {
 
 // A checkpoint holds the f32 master weights, so a run can continue on any device.
 TEST_F(DeviceRun, ContinuesOnTheCpu) {
-  const fs::path moved = cut_run("moved");
-  train_quietly(config("cpu"), moved, true);
-  EXPECT_NEAR(last_validation_loss(moved), last_validation_loss(*this / "whole"), 2e-2);
+  train_quietly(config("cuda"), *this / "moved");
+  copy_folder(*this / "moved", *this / "stayed");
+  for (const char* run : {"moved", "stayed"}) cut_back(*this / run, 8);
+  train_quietly(config("cpu"), *this / "moved", true);
+  train_quietly(config("cuda"), *this / "stayed", true);
+  EXPECT_NEAR(last_validation_loss(*this / "moved"), last_validation_loss(*this / "stayed"), 2e-2);
 }
 
 TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndGeneratesAsOnTheCpu) {
+  train_quietly(config("cuda"), *this / "run");
   const Config run = config("cpu");
-  const TokenLoader loader({*this / "val_*.bin", 7, 29});
+  const TokenLoader loader({files_ / "val_*.bin", 7, 29});
   std::vector<double> losses;
   std::vector<std::vector<int32_t>> texts;
   // The second request is replaced below by generated text; the last one is longer than the window.
@@ -193,7 +188,7 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndGeneratesAsOnTheCpu) {
     const auto communicator = make_single_communicator();
     Engine engine(run, Purpose::forward, 2, 7, *ops);
     engine.commit(*ops);
-    load_model(*latest_checkpoint(*this / "whole"), engine.gpt().params(), engine.gpt().state(), ops->memory());
+    load_model(*latest_checkpoint(*this / "run"), engine.gpt().params(), engine.gpt().state(), ops->memory());
     losses.push_back(evaluate(engine, *ops, *communicator, *make_single_world(), loader, 0).loss);
     SamplingOptions likeliest;
     likeliest.temperature = 0;
