@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/kept_texts.h"
 
 namespace gptmoe::cuda {

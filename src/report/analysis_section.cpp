@@ -87,9 +87,7 @@ std::vector<std::string> legend(const AnalysisLog& log) {
                                          fixed(std::log(static_cast<double>(log.experts)), 3),
                                          "; busiest, idlest: expert load divided by the fair share")};
   if (!log.domains.empty())
-    lines.push_back(
-        "domains: mean total variation distance of a domain's expert shares from the mean over domains; 0: "
-        "all alike");
+    lines.push_back("domains: mean total variation distance of expert shares from the mean of all domains; 0: alike");
   if (!log.default_source.empty()) {
     lines.push_back(text("vec cos: mean cosine between default vectors (", log.default_source, ")"));
     lines.push_back("error: distance of default vectors from the outputs they replace, divided by the outputs' norm");

@@ -334,7 +334,7 @@ TEST_F(Compare, DrawsAReferenceBesideTheGap) {
   succeed({"report", "both", "--reference", curves, "--out", "again"});
   EXPECT_EQ(report("again")["reference"], report("both")["reference"]);
   EXPECT_EQ(report("again")["arms"][1]["reference_distance"], report("both")["arms"][1]["reference_distance"]);
-  refuse({"report", "both/8c1_topk", "--reference", curves, "--out", "again"}, {"a single arm has no gap"});
+  refuse({"report", "both/8c1_topk", "--reference", curves, "--out", "again"}, {"needs a gap between two arms"});
 
   succeed(with(curves + ":32c4"));
   EXPECT_EQ(report("both")["reference"]["name"], "32c4");
@@ -342,7 +342,7 @@ TEST_F(Compare, DrawsAReferenceBesideTheGap) {
   EXPECT_TRUE(report("both")["reference"].is_null());
   refuse(with(curves + ":8c3"), {"it has no pair \"8c3\"", "PAIR is one of 8c1, 8c1_3e-4", "32c4"});
   refuse(with("nothing.json"), {"nothing.json"});
-  refuse({"compare", "8c1_topk.json", "--seeds", "2", "--reference", curves}, {"give a second config"});
+  refuse({"compare", "8c1_topk.json", "--seeds", "2", "--reference", curves}, {"needs a gap between two configs"});
 }
 
 TEST_F(Compare, RefusesWhatCannotBeCompared) {

@@ -208,7 +208,7 @@ TEST_F(Import, NamesTheTensorThatDoesNotFit) {
   expect_contains(refused([&](ReadTensors& tensors) {
                     tensors["model.layers.2.input_layernorm.weight"] = tensors["model.layers.1.input_layernorm.weight"];
                   }),
-                  "\"model.layers.2.input_layernorm.weight\": has no place");
+                  "\"model.layers.2.input_layernorm.weight\": is not part of the model");
   // The names are the class's, not ours.
   const auto experts = [&](const std::function<void(ReadTensors&)>& edit) {
     export_model_of(json::parse(family_cases()[1].changes));
