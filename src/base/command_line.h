@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// The names of all subcommands of `app`.
+// The names of the subcommands of `app` that its help lists.
 std::vector<std::string> command_names(const CLI::App& app);
 
 // Adds "help [SUBCOMMAND]", which prints what --help prints. `program` is the program's name in messages.
