@@ -18,6 +18,8 @@ constexpr const char* kSpinCount = "1000";  // about 30 microseconds
 }  // namespace
 
 void unbind_main_thread() {
+  // Without these, OpenMP binds nothing, and asking it would start it before OMP_NUM_THREADS has been checked.
+  if (!std::getenv("OMP_PROC_BIND") && !std::getenv("OMP_PLACES") && !std::getenv("GOMP_CPU_AFFINITY")) return;
   cpu_set_t all;
   CPU_ZERO(&all);
   for (int place = 0; place < omp_get_num_places(); ++place) {

@@ -125,6 +125,7 @@ TEST_F(DeviceRun, KeepsMomentsInCodes) {
   const auto coded = [&](const std::string& device) {
     return files_.config(
         {{"device", device},
+         {"precision", "f32"},
          {"model",
           {{"hidden_size", 16}, {"num_attention_heads", 2}, {"intermediate_size", 16}, {"moe_intermediate_size", 16}}},
          {"optimizer", {{"state_dtype", "8bit"}}}});

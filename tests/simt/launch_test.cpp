@@ -121,8 +121,8 @@ TEST_F(Launch, BlocksKeepTheirLaunchBounds) {
 TEST_F(Launch, LargeBlocksNeedLaunchBounds) {
   EXPECT_EQ(plain(1, 256), cudaSuccess);
   EXPECT_EQ(message<simt::KernelError>([&] { plain(1, 288); }),
-            "a kernel without __launch_bounds__ ran with 288 threads, for which a multiprocessor may not have the "
-            "registers");
+            "a kernel without __launch_bounds__ ran with 288 threads, which may need more registers than a "
+            "multiprocessor has");
 }
 
 // Kernels of the backend declare their bounds, although nothing in their sources calls launch_bounds().

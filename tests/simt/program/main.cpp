@@ -37,7 +37,10 @@ void check_wrong_kernels() {
 }
 
 int spoilt_check(std::string_view how, int argc, char** argv) {
-  if (how == "crash") std::raise(SIGSEGV);
+  if (how == "crash") {
+    std::signal(SIGSEGV, SIG_DFL);  // sanitizers catch it
+    std::raise(SIGSEGV);
+  }
   if (how == "hang") sleep(600);
   if (how == "broken") simt::simulated_device.calls_before_failure = 100;
   if (how == "no_memory") simt::simulated_device.memory_bytes = 1 << 20;
