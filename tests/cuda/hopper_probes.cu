@@ -341,7 +341,7 @@ __global__ void __launch_bounds__(kThreads)
   auto* shared = shared_memory<unsigned char>();
   auto* barrier = reinterpret_cast<Mbarrier*>(shared + kOperandB);
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kOperandB; i += kThreads) shared[i] = 0xEE;
+  for (int i = thread; i < kOperandB / 4; i += kThreads) reinterpret_cast<uint32_t*>(shared)[i] = 0xEEEEEEEE;
   if (thread == 0) mbarrier_init(barrier, 1);
   fence_async_proxy();
   __syncthreads();
@@ -437,8 +437,9 @@ __global__ void __launch_bounds__(kThreads) barrier_probe_kernel(int* out) {
   __syncthreads();
   if (thread > 0) mbarrier_arrive(barrier);
   __syncthreads();
+  if (thread == 1) out[1] = mbarrier_try_wait(barrier, 1);  // one arrival is missing, so phase 0 has not ended
+  __syncthreads();
   if (thread == 0) {
-    out[1] = mbarrier_try_wait(barrier, 1);  // one arrival is missing, so phase 0 has not ended
     mbarrier_arrive(barrier);
     bool done = false;
     for (int i = 0; i < kPolls && !done; ++i) done = mbarrier_try_wait(barrier, 0);
@@ -495,7 +496,7 @@ const std::vector<Probe>& hopper_probes() {
       {"box_at_128", "a tensor copy to a multiple of 128, but not of 1024, bytes", box_at_128},
       {"box_outside", "a tensor copy that reaches past the end of the tensor", box_outside},
       {"narrow_box", "a tensor copy of a box that is narrower than its swizzle", narrow_box, false},
-      {"register_pool", "setmaxnreg", register_pool}};
+      {"register_pool", "setmaxnreg", register_pool, false}};
   return probes;
 }
 

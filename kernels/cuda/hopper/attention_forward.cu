@@ -29,7 +29,7 @@ struct Work {
   int head, first_query;
   int steps;
 
-  __device__ int first_key(int n) const { return first_query - n * kKeys; }
+  [[maybe_unused]] __device__ int first_key(int n) const { return first_query - n * kKeys; }
 };
 
 // Loads what a block reads, in one thread. A step's keys and values are loaded as soon as their stages are free.
