@@ -24,12 +24,10 @@ struct Shared {
   Ring<kStages<kD>> key_ring, value_ring;
 };
 
-// A block's work. Step n handles the keys from first_key(n) on.
+// A block's work. Step n handles the keys from first_query - n * kKeys on.
 struct Work {
   int head, first_query;
   int steps;
-
-  [[maybe_unused]] __device__ int first_key(int n) const { return first_query - n * kKeys; }
 };
 
 // Loads what a block reads, in one thread. A step's keys and values are loaded as soon as their stages are free.
@@ -61,7 +59,7 @@ class Loader {
     if (next == work_.steps) return;
     walk.wait_empty();
     mbarrier_arrive_expect(walk.full(), sizeof tiles[0]);
-    load(tiles[walk.stage()], qkv_, head, work_.first_key(next++), walk.full());
+    load(tiles[walk.stage()], qkv_, head, work_.first_query - kKeys * next++, walk.full());
     walk.next();
   }
 
@@ -114,7 +112,7 @@ __device__ void attend(Shared<kD>& shared, const CUtensorMap& qkv, const Attenti
   wgmma_wait<0>();
   keys.release_previous();
   mask<1, kKeys>(scores, [&](int query, int key) { return key > warp_row + query; });
-  hide_documents(work.first_key(0));
+  hide_documents(work.first_query);
   softmax.raise(scores, slope);
   softmax.exponentiate(scores, slope);
   round_product<kKeys>(probs, scores);
@@ -129,7 +127,7 @@ __device__ void attend(Shared<kD>& shared, const CUtensorMap& qkv, const Attenti
     __syncwarp();
     wgmma_wait<1>();
     keys.release_previous();
-    hide_documents(work.first_key(n));
+    hide_documents(work.first_query - n * kKeys);
     const bool raised = softmax.raise(scores, slope);
     softmax.exponentiate(scores, slope);
     wgmma_wait<0>();
