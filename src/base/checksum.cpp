@@ -72,6 +72,12 @@ void add_to_checksum(Checksum& checksum, const FileReader& file, const std::func
   }
 }
 
+std::string file_checksum(const std::filesystem::path& path) {
+  Checksum checksum;
+  add_to_checksum(checksum, FileReader(path));
+  return checksum_text(checksum.value());
+}
+
 uint64_t checksum_of(std::string_view bytes) {
   Checksum checksum;
   checksum.update(bytes.data(), static_cast<int64_t>(bytes.size()));

@@ -7,6 +7,7 @@
 // always detected, and other damage with probability 1 - 2^-64. The shift carries high bits back down, which
 // multiplication alone never does.
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ class FileReader;
 // Adds all bytes of the file. Reads it in parts, and calls after_part() after each one unless it is empty. Throws as
 // FileReader does.
 void add_to_checksum(Checksum& checksum, const FileReader& file, const std::function<void()>& after_part = {});
+// The checksum of all bytes of a file, as text.
+std::string file_checksum(const std::filesystem::path& path);
 
 // CRC-32C (Castagnoli; RFC 3720), the checksum of TFRecord files: polynomial 0x1edc6f41 with its bits reversed, initial
 // value and final exclusive-or 0xffffffff. For "123456789" it is 0xe3069283.

@@ -14,7 +14,7 @@ struct PairedTest {
   int64_t pairs = 0;
   double difference = kUnknown;            // mean of b - a; unknown without pairs
   double low = kUnknown, high = kUnknown;  // its confidence interval; unknown if the pairs give none
-  double p = kUnknown;                     // two-sided; 1 for equal pairs, otherwise unknown if there is no interval
+  double p = kUnknown;                     // two-sided; unknown without an interval, except that McNemar's is 1 then
 
   // Whether the interval excludes zero, which is so if p < 1 - kConfidence.
   bool decided() const { return low > 0 || high < 0; }

@@ -1,5 +1,5 @@
 #pragma once
-// Which runs gptmoe compare trains.
+// Plans the runs that `gptmoe compare` trains.
 #include <filesystem>
 #include <string>
 #include <vector>

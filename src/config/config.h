@@ -163,7 +163,7 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
-// Which kernels compute, where there is a choice.
+// Which kernels to use where there is a choice.
 struct KernelsConfig {
   std::string hopper = "auto";  // "auto" | "on" | "off": Hopper's kernels on a GPU of compute capability 9.0
 

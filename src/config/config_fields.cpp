@@ -223,7 +223,7 @@ static void visit_fields(Fields& fields, DistributedConfig& distributed) {
 }
 
 static void visit_fields(Fields& fields, KernelsConfig& kernels) {
-  fields.about("Which kernels compute, where there is a choice.");
+  fields.about("Which kernels to use where there is a choice.");
   fields.optional("hopper", kernels.hopper, {"auto", "on", "off"},
                   "Kernels with instructions that only Hopper GPUs (H100, H200) have, in bf16. \"auto\" runs them if "
                   "they passed their check on this GPU ([gpu.md](gpu.md#hoppers-kernels)), \"on\" without a check.");

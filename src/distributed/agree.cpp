@@ -114,10 +114,6 @@ void check_alike(World& world, const NamedValues& facts) {
       throw Agreed<UserError>(found);
 }
 
-std::string program_checksum() {
-  Checksum checksum;
-  add_to_checksum(checksum, FileReader("/proc/self/exe"));
-  return checksum_text(checksum.value());
-}
+std::string program_checksum() { return file_checksum("/proc/self/exe"); }
 
 }  // namespace gptmoe

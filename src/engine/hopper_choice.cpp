@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/checksum.h"
 #include "base/child_process.h"
@@ -77,10 +78,10 @@ class KeptVerdicts {
   explicit KeptVerdicts(const HopperCheck& check)
       : path_(check.file),
         key_(text(cuda_device_id(), ", driver ", gpu_driver_version(), " for CUDA ", cuda_driver_version(),
-                  ", program ", checksum_text(checksum_of(read_text_file(check.program))))) {}
+                  ", program ", file_checksum(check.program))) {}
 
   std::optional<Verdict> find() const {
-    const std::optional<std::string> kept = with_texts([&](KeptTexts& texts) { return texts.find(key_); });
+    const std::optional<std::string> kept = with_texts([&](const KeptTexts& texts) { return texts.find(key_); });
     if (!kept) return std::nullopt;
     return *kept == kPassed ? Verdict{Verdict::Kind::passed} : Verdict{Verdict::Kind::failed, *kept};
   }
@@ -88,17 +89,17 @@ class KeptVerdicts {
   bool keep(const Verdict& verdict) const {
     if (verdict.kind == Verdict::Kind::prevented) return false;
     return with_texts([&](KeptTexts& texts) {
-             texts.keep(key_, verdict.kind == Verdict::Kind::passed ? kPassed : verdict.why);
-             return std::optional<std::string>(kPassed);
-           })
-        .has_value();
+      texts.keep(key_, verdict.kind == Verdict::Kind::passed ? kPassed : verdict.why);
+      return true;
+    });
   }
 
  private:
-  // None if there is no file, or if it cannot be used: then every process checks again.
+  // Returns use(texts), or an empty result if there is no file or if it cannot be used: then every process checks
+  // again.
   template <typename Use>
-  std::optional<std::string> with_texts(Use use) const {
-    if (path_.empty()) return std::nullopt;
+  auto with_texts(Use use) const -> decltype(use(std::declval<KeptTexts&>())) {
+    if (path_.empty()) return {};
     try {
       KeptTexts texts(KeptFile{.path = path_,
                                .section = "verdicts",
@@ -109,7 +110,7 @@ class KeptVerdicts {
     } catch (const UserError&) {
     } catch (const Failure&) {
     }
-    return std::nullopt;
+    return {};
   }
 
   std::filesystem::path path_;

@@ -1,5 +1,6 @@
 #pragma once
-// How the config.json of each class describes our models: written by an export, read by an import.
+// How the config.json of each Hugging Face model class describes our models. An export writes it, and an import reads
+// it.
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 

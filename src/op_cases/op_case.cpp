@@ -102,6 +102,7 @@ const OpCases& op_cases() {
     add_grouped_cases(all);
     add_default_cases(all);
     add_optim_cases(all);
+    add_rounding_cases(all);
     return all;
   }();
   return cases;

@@ -144,5 +144,6 @@ void add_moe_cases(OpCases& cases);
 void add_grouped_cases(OpCases& cases);
 void add_default_cases(OpCases& cases);
 void add_optim_cases(OpCases& cases);
+void add_rounding_cases(OpCases& cases);
 
 }  // namespace gptmoe

@@ -62,27 +62,30 @@ double padded_rows(double rows, double experts) {
 void grouped(KernelList& list) {
   const OpId op = list.call().op();
   const double E = list.size('E'), rows = list.live_share() * list.size('R'), padded = padded_rows(rows, E);
-  const auto of_rows = [&](const char* name, double width, double depth, double extra_depth) {
+  const auto tiles_of = [](double width) { return hopper_tiles(static_cast<int64_t>(width)); };
+  const auto of_rows = [&](const char* name, double width, double depth, double extra_depth, const HopperTiles& tiles) {
     const ProductSize size{padded, width, depth, 1, KernelList::packed(width, depth)};
     if (list.hopper() && size.packed)
-      list.hopper_product(name, size, kHopperRows, extra_depth - kFill, list.flops(), list.bytes());
+      list.hopper_product(name, size, tiles, extra_depth - kFill, list.flops(), list.bytes());
     else
       list.expert_product(name, size, extra_depth, list.flops(), list.bytes());
   };
   switch (op) {
-    case OpId::grouped_linear_forward: return of_rows("rows", list.size('O'), list.size('I'), kEpilogue);
-    case OpId::grouped_linear_backward_input: return of_rows("rows", list.size('I'), list.size('O'), kEpilogue);
+    case OpId::grouped_linear_forward:
+      return of_rows("rows", list.size('O'), list.size('I'), kEpilogue, tiles_of(list.size('O')));
+    case OpId::grouped_linear_backward_input:
+      return of_rows("rows", list.size('I'), list.size('O'), kEpilogue, tiles_of(list.size('I')));
     case OpId::grouped_swiglu_forward:
-      return of_rows("swiglu_rows", 2 * list.size('F'), list.size('I'), kSwigluEpilogue);
+      return of_rows("swiglu_rows", 2 * list.size('F'), list.size('I'), kSwigluEpilogue, kNarrowHopperTiles);
     case OpId::grouped_swiglu_backward:
-      return of_rows("swiglu_gradient", list.size('F'), list.size('O'), kSwigluGradientEpilogue);
+      return of_rows("swiglu_gradient", list.size('F'), list.size('O'), kSwigluGradientEpilogue, kNarrowHopperTiles);
     default: break;
   }
   const double O = list.size('O'), I = list.size('I');
   const double tiles = E * std::ceil(O / 128) * std::ceil(I / 128);
   // With fewer tiles, the portable kernel, which also splits experts' rows, is faster.
   if (list.hopper() && KernelList::packed(O, I) && 2 * tiles >= list.gpu().multiprocessors)
-    return list.hopper_product("weights", {O, I, rows / E, static_cast<int64_t>(E)}, kHopperWeights, kEpilogue - kFill,
+    return list.hopper_product("weights", {O, I, rows / E, static_cast<int64_t>(E)}, tiles_of(I), kEpilogue - kFill,
                                list.flops(), list.bytes());
   const double splits = std::floor(std::min(2.0 * list.gpu().multiprocessors / tiles, std::ceil(rows / 256)));
   const bool whole = splits <= 1;

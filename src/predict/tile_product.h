@@ -30,7 +30,11 @@ struct HopperTiles {
 
   std::string describe() const;  // "128 x 256 x 64, 4 stages, 192 KiB"
 };
-constexpr HopperTiles kHopperRows{256, 4}, kHopperWeights{128, 6};
+constexpr HopperTiles kWideHopperTiles{256, 4}, kNarrowHopperTiles{128, 6};
+// The tiles for products of this width, except SwiGLU's and its gradient's, which are always narrow.
+constexpr HopperTiles hopper_tiles(int64_t width) {
+  return width % 256 > 0 && width % 256 <= 128 ? kNarrowHopperTiles : kWideHopperTiles;
+}
 // The seconds of a grouped product by Hopper's kernels; `extra_depth` as above.
 double hopper_product_seconds(const Gpu& gpu, const ProductSize& size, const HopperTiles& tiles, double extra_depth);
 

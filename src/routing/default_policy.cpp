@@ -145,7 +145,7 @@ std::unique_ptr<RoutingPolicy> make_default(const RouterSetup& setup, Fields& fi
                                       "Whether the vector of an expert that saw no token stays or decays.");
   options.update_in_forward =
       !visit_switch(fields, "ema_update", "forward", "step",
-                    "When the vectors move: in each forward pass, before they are used, or once "
+                    "When the vectors move: \"forward\": in each forward pass, before it uses them; \"step\": once "
                     "per step.");
   options.normal_init = visit_switch(fields, "ema_init", "zeros", "normal", "Initial values of the vectors.");
   fields.optional("default_forward", options.in_forward,

@@ -7,8 +7,9 @@
 namespace gptmoe {
 namespace {
 
-// Whether a text may be cut at `at`. The byte before must be an ASCII letter or digit, or part of a longer character,
-// which may be a letter or a number. begins_cut() (text_cuts.h) must hold for the text from `at` on.
+// Whether a text may be cut at `at`. The byte before `at` must be an ASCII letter or digit, or belong to a
+// character of several bytes, since that might be a letter or a number. begins_cut() (text_cuts.h) must hold for the
+// text from `at` on.
 bool is_cut(std::string_view text, size_t at) {
   const char before = text[at - 1];
   const bool word = (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') ||

@@ -1,5 +1,6 @@
 #pragma once
-// While a FailingCall lives, a call of the system fails in this test program with an error.
+// While a FailingCall lives, every call of its function (flock() or fsync()) in this test program
+// fails with errno set to `error`.
 
 namespace gptmoe {
 

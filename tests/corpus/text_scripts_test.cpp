@@ -11,7 +11,8 @@ namespace fs = std::filesystem;
 
 class TextScripts : public ::testing::Test {
  protected:
-  // 60 paragraphs of about 600 bytes. `end` ends each line, `blank` is on the blank lines between paragraphs.
+  // 60 paragraphs of about 600 bytes. Each line ends with `end`. The blank lines between paragraphs consist of `blank`,
+  // which is white space or empty, and `end`.
   static std::string paragraphs(const std::string& end, const std::string& blank = "") {
     std::string text;
     for (int i = 0; i < 60; ++i) {

@@ -19,6 +19,7 @@ struct Probe {
   bool simulated = true;  // whether the simulator knows the answer
 };
 
-const std::vector<Probe>& hopper_probes();
+std::vector<Probe> product_probes();
+std::vector<Probe> copy_probes();  // and those of barriers and registers
 
 }  // namespace gptmoe::cuda

@@ -27,8 +27,10 @@ TEST_P(HopperProbes, TheAssumedReadingIsRight) {
   EXPECT_TRUE(readings[0].right) << readings[0].text;
 }
 
-INSTANTIATE_TEST_SUITE_P(Probes, HopperProbes, testing::ValuesIn(hopper_probes()),
-                         [](const auto& info) { return std::string(info.param.name); });
+std::string name_of(const testing::TestParamInfo<Probe>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Copies, HopperProbes, testing::ValuesIn(copy_probes()), name_of);
+INSTANTIATE_TEST_SUITE_P(Products, HopperProbes, testing::ValuesIn(product_probes()), name_of);
 
 }  // namespace
 }  // namespace gptmoe::cuda

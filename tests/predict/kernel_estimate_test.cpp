@@ -86,9 +86,10 @@ Gpu with_hopper_kernels(Gpu gpu) {
 TEST(KernelEstimates, HoppersProductsRunInRoundsOfLargerTiles) {
   const Gpu gpu = simple_gpu();
   const double tile_flops = 2.0 * 128 * 256 * (1024 + 192), rate = kHopperMainLoop * 100e9;
-  EXPECT_NEAR(hopper_product_seconds(gpu, {8 * 128, 512, 1024}, kHopperRows, 192), 8 * 2 * tile_flops / rate, 1e-9);
-  EXPECT_EQ(kHopperRows.describe(), "128 x 256 x 64, 4 stages, 192 KiB");
-  EXPECT_EQ(kHopperWeights.describe(), "128 x 128 x 64, 6 stages, 192 KiB");
+  EXPECT_NEAR(hopper_product_seconds(gpu, {8 * 128, 512, 1024}, kWideHopperTiles, 192), 8 * 2 * tile_flops / rate,
+              1e-9);
+  EXPECT_EQ(kWideHopperTiles.describe(), "128 x 256 x 64, 4 stages, 192 KiB");
+  EXPECT_EQ(kNarrowHopperTiles.describe(), "128 x 128 x 64, 6 stages, 192 KiB");
 }
 
 // Hopper's kernels take some shapes, on a GPU that runs them.
@@ -104,7 +105,18 @@ TEST(KernelEstimates, HoppersKernelsAreExpectedWhereTheyRun) {
         .at(0)
         .tiles;
   };
-  EXPECT_EQ(tiles_of_product(64, hopper), kHopperRows.describe());
+  EXPECT_EQ(tiles_of_product(64, hopper), kNarrowHopperTiles.describe()) << "64 columns";
+  const std::string of_swiglu =
+      estimate(
+          [&](Ops& ops) {
+            ops.grouped_swiglu_forward(tensor(DType::bf16, {256, 256}), tensor(DType::bf16, {256, 512}),
+                                       tensor(DType::bf16, {256, 64}), tensor(DType::bf16, {2, 512, 64}),
+                                       tensor(DType::i64, {3}));
+          },
+          hopper)
+          .at(0)
+          .tiles;
+  EXPECT_EQ(of_swiglu, kNarrowHopperTiles.describe()) << "whatever the width";
   EXPECT_EQ(tiles_of_product(64, portable), "");
   EXPECT_EQ(tiles_of_product(12, hopper), "");
   const auto tiles_of_attention = [](int64_t D, const Gpu& gpu) {

@@ -73,7 +73,7 @@ TEST_F(Seals, ADamagedRowBeforeTheCheckpointIsNamed) {
   EXPECT_EQ(train_quietly(config_, run_, true), 0);
 }
 
-// Every damage to a complete row shows, or leaves the row's values as they were.
+// Reading a row throws if any one byte of it, other than its newline, was changed.
 TEST_F(Seals, EveryDamagedByteOfARowShows) {
   train_quietly(config_, run_);
   const std::string content = read_text_file(run_ / "metrics.jsonl");
@@ -287,7 +287,8 @@ TEST_F(Seals, TheLoserOfARaceChangesNothing) {
   EXPECT_TRUE(fs::is_empty(folder_ / "branch"));
 }
 
-// The folder holds the checkpoint and no config.json then, like a run that lost its config.
+// A branch that was killed while it was being made has a checkpoint but no config.json, like a run that lost its
+// config.
 TEST_F(Seals, ABranchThatWasKilledIsBegunAgain) {
   train_quietly(config_, run_);
   const fs::path branch = folder_ / "branch";

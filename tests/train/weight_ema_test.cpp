@@ -101,7 +101,7 @@ TEST_F(WeightEma, IsResumedExactly) {
 
 TEST_P(WeightEmaOf, IsTheSameInPartsOnSeveralRanks) {
   train_on(2, config(0.9, {{"zero_stage", 0}}, GetParam()), folder_ / "whole");
-  // Sharded gradients are the least spare memory.
+  // The weights and their average are exchanged through the gradients' memory, which is smallest if they are sharded.
   train_on(2, config(0.9, {{"zero_stage", 2}}, GetParam()), folder_ / "parts");
   for (const Weights weights : {Weights::last, Weights::average}) {
     const std::vector<double> whole = weights_of(*latest_checkpoint(folder_ / "whole"), weights),

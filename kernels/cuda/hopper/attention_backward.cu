@@ -182,10 +182,7 @@ __device__ void run_block_of_keys(const Maps& maps, const AttentionShape& shape,
       work.end += Tiles::kQueries;
   }
   const int warps = busy_warps(shape.T - work.first_key);
-  if (threadIdx.x == 0) {
-    mbarrier_init(&shared.rows_full, 1);
-    shared.ring.init(1, static_cast<uint32_t>(warps));
-  }
+  init_barriers(warps, shared.rows_full, shared.ring);
   __syncthreads();
   const int warp = uniform_warp_index();
   if (warp < warps) multiply_steps<kD, kDocuments>(shared, maps, shape, tensors, work, warp);
@@ -324,12 +321,8 @@ __device__ void run_block_of_queries(const Maps& maps, const AttentionShape& sha
   const QueryWork work{head, first_query, (kDocuments ? shape.start(sequence, first_query) : 0) / Tiles::kKeys,
                        ceil_div(min(first_query + kRows, shape.T), Tiles::kKeys)};
   const int warps = busy_warps(shape.T - first_query);
-  if (threadIdx.x == 0) {
-    mbarrier_init(&shared.rows_full, 1);
-    shared.ring.init(1, static_cast<uint32_t>(warps));
-  }
-  if (kDocuments && threadIdx.x < kRows)
-    shared.starts[threadIdx.x] = shape.start(sequence, first_query + static_cast<int>(threadIdx.x));
+  init_barriers(warps, shared.rows_full, shared.ring);
+  if (kDocuments) set_starts(shared.starts, shape, sequence, first_query);
   __syncthreads();
   const int warp = uniform_warp_index();
   if (warp < warps) multiply_steps<kD, kDocuments>(shared, maps, shape, tensors, work, warp);

@@ -160,13 +160,8 @@ __device__ void run_block(const CUtensorMap& qkv, const AttentionShape& shape, c
   const int first_tile = (kDocuments ? shape.start(head / shape.H, first_query) : 0) / kKeys;
   const Work work{head, first_query, tile - first_tile + 1};
   const int warps = busy_warps(shape.T - first_query);
-  if (threadIdx.x == 0) {
-    mbarrier_init(&shared.queries_full, 1);
-    shared.key_ring.init(1, static_cast<uint32_t>(warps));
-    shared.value_ring.init(1, static_cast<uint32_t>(warps));
-  }
-  if (kDocuments && threadIdx.x < kRows)
-    shared.starts[threadIdx.x] = shape.start(head / shape.H, first_query + static_cast<int>(threadIdx.x));
+  init_barriers(warps, shared.queries_full, shared.key_ring, shared.value_ring);
+  if (kDocuments) set_starts(shared.starts, shape, head / shape.H, first_query);
   __syncthreads();
   const int warp = uniform_warp_index();
   if (warp < warps) attend<kD, kDocuments>(shared, qkv, shape, tensors, work, warp);

@@ -18,8 +18,8 @@ namespace gptmoe::cuda::hopper {
 constexpr int kBox = 64;  // rows and columns
 constexpr uint32_t kBoxRowBytes = kBox * sizeof(bf16);
 
-// Two warpgroups multiply, and a thread of the first warp loads for both. With a ninth warp for it,
-// one quarter of the multiprocessor would have three warps, and its registers would be 168 for each thread, too few.
+// Two warpgroups multiply, and a thread of the first warp loads for both. If a ninth warp loaded instead, one quarter
+// of the multiprocessor would have three warps, and a thread could have 168 registers only, which is too few.
 constexpr int kConsumers = 2, kThreads = kConsumers * kWarpgroup;
 constexpr int kRows = kConsumers * kBox;  // of a block
 
@@ -49,6 +49,20 @@ __device__ inline HeadPlace value_place(const AttentionShape& s, int v) {
 
 // How many warps have work if `rows` rows are left: those of whole warpgroups.
 __device__ inline int busy_warps(int rows) { return min(kConsumers, ceil_div(rows, kBox)) * kWarpgroup / kWarp; }
+
+// Prepares the barriers of a block in which `warps` warps multiply. The block synchronises before it uses them.
+template <typename... Rings>
+__device__ void init_barriers(int warps, Mbarrier& rows_full, Rings&... rings) {
+  if (threadIdx.x != 0) return;
+  mbarrier_init(&rows_full, 1);
+  (rings.init(1, static_cast<uint32_t>(warps)), ...);
+}
+
+// Sets the first keys that a block's queries see. The block synchronises before it reads them.
+__device__ inline void set_starts(int (&starts)[kRows], const AttentionShape& shape, int sequence, int first_query) {
+  const int query = static_cast<int>(threadIdx.x);
+  if (query < kRows) starts[query] = shape.start(sequence, first_query + query);
+}
 
 // Starts copying a head's rows from `row` on. Rows after the sequence's last one become zeros.
 template <int kTileRows, int kD>

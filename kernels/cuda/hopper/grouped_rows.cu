@@ -14,14 +14,19 @@ namespace {
 // ---- Weights: operand B, 64 steps of depth. The expert is an index of the map's last dimension, so that no box holds
 // weights of two experts.
 
+CUtensorMap weights_map(const Tensor& w, int box_rows) {
+  constexpr int64_t kElement = sizeof(bf16);
+  const int64_t row = w.size(2) * kElement;
+  return tensor_map(w.data(), {w.size(2), w.size(1), w.size(0)}, {row, w.size(1) * row}, {kBoxWidth, box_rows, 1},
+                    SharedSwizzle::bytes_128);
+}
+
 // (E, width, depth): the product is x w^T.
 template <typename Tile_>
 class WeightsAlongDepth {
  public:
   using Tile = Tile_;
-  explicit WeightsAlongDepth(const Tensor& w)
-      : map_(tensor_map(w.data(), {w.size(2), w.size(1), w.size(0)}, {w.size(2) * 2, w.size(1) * w.size(2) * 2},
-                        {kBoxWidth, Tile::kColumns, 1}, SharedSwizzle::bytes_128)) {}
+  explicit WeightsAlongDepth(const Tensor& w) : map_(weights_map(w, Tile::kColumns)) {}
   __device__ void load(bf16* to, int depth, int column, int expert, Mbarrier* full) const {
     tensor_load(to, map_, depth, column, expert, full);
   }
@@ -35,9 +40,7 @@ template <typename Tile_>
 class WeightsAlongColumns {
  public:
   using Tile = Tile_;
-  explicit WeightsAlongColumns(const Tensor& w)
-      : map_(tensor_map(w.data(), {w.size(2), w.size(1), w.size(0)}, {w.size(2) * 2, w.size(1) * w.size(2) * 2},
-                        {kBoxWidth, Tile::kDepth, 1}, SharedSwizzle::bytes_128)) {}
+  explicit WeightsAlongColumns(const Tensor& w) : map_(weights_map(w, Tile::kDepth)) {}
   __device__ void load(bf16* to, int depth, int column, int expert, Mbarrier* full) const {
     for (int i = 0; i < Tile::kColumns / kBoxWidth; ++i)
       tensor_load(to + i * kBoxElements, map_, column + i * kBoxWidth, depth, expert, full);
@@ -54,10 +57,7 @@ class GatesAndUps {
  public:
   using Tile = Tile_;
   static constexpr int kFeatures = Tile::kColumns / 2;
-  explicit GatesAndUps(const Tensor& w)
-      : map_(tensor_map(w.data(), {w.size(2), w.size(1), w.size(0)}, {w.size(2) * 2, w.size(1) * w.size(2) * 2},
-                        {kBoxWidth, kFeatures, 1}, SharedSwizzle::bytes_128)),
-        F_(static_cast<int>(w.size(1) / 2)) {}
+  explicit GatesAndUps(const Tensor& w) : map_(weights_map(w, kFeatures)), F_(static_cast<int>(w.size(1) / 2)) {}
   __device__ void load(bf16* to, int depth, int column, int expert, Mbarrier* full) const {
     tensor_load(to, map_, depth, column / 2, expert, full);
     tensor_load(to + kFeatures * kBoxWidth, map_, depth, F_ + column / 2, expert, full);

@@ -1,5 +1,6 @@
 #pragma once
-// Tensor maps, which tell the GPU's copy unit how a tensor lies in memory and which box of it a copy moves.
+// Makes tensor maps. A tensor map describes a tensor in global memory and the size of the boxes that tensor_load() and
+// tensor_store() copy.
 #include <cuda.h>
 
 #include <initializer_list>

@@ -66,7 +66,8 @@ Floats add_block(const Floats& sum, const float (&a)[kDepth], const int (&a_expo
          powers_of_two(unit);
 }
 
-// Adds a b to `sum` as floats, for one element. Returns false if all operands are within their limits.
+// Adds the product of row `a` and column `n` of `b` to `sum`, in float arithmetic. Returns false if all operands are
+// within their limits.
 bool add_as_floats(float& sum, const float (&a)[kDepth], const float (&b)[kDepth][kColumns], int n) {
   bool within = std::abs(sum) <= kLargestSum;
   for (int k = 0; k < kDepth; ++k) {

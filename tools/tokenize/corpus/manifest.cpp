@@ -209,7 +209,8 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   const std::string remedy = "choose another --output, or remove " + folder.string() + " and start over";
-  const std::string content = read_text_file(path);  // throws without the remedy: what cannot be read must stay
+  // If the file cannot be read, this throws without the remedy: a manifest that may be intact must not be removed.
+  const std::string content = read_text_file(path);
   std::string why;
   try {
     const json root =

@@ -1,2 +1,0 @@
-// The probes, compiled for the simulated GPU.
-#include "cuda/hopper_probes.cu"
