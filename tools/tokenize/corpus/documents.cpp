@@ -217,6 +217,11 @@ void DocumentReader::open_file(TextBatch& batch) try {
     open_->json_lines = format.json_lines;
     if (format.compression == Compression::none) open_->bytes_expected = file.bytes;
   }
+  if (position_.byte > 0) return;
+  open_->fill(2);
+  if (open_->ahead.starts_with("\xFF\xFE") || open_->ahead.starts_with("\xFE\xFF"))
+    user_error(open_->label, ": byte 0: the byte order mark of UTF-16, which is not read; convert the file with ",
+               "iconv -f UTF-16 -t UTF-8");
 } catch (const UserError& error) {
   close_file();
   complain(batch, error.what());
