@@ -5,7 +5,7 @@
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
 //   NumericFailure, a Failure: the run's numbers are no longer finite
 //   DeviceError, a Failure: the GPU failed, and nothing that it holds can be used or trusted
-//   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
+//   BugError   exit code 1  a mistake in gptmoe itself, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -63,7 +63,8 @@ auto with_remedy(const std::string& remedy, Action action) {
   }
 }
 
-// A promise between two parts of the program. User input is checked with user_error instead.
+// Throws BugError unless the condition holds. For mistakes in the program; for mistakes in a user's input, call
+// user_error().
 #define GPTMOE_CHECK(condition, ...)                                                                              \
   do {                                                                                                            \
     if (!(condition))                                                                                             \
