@@ -195,8 +195,8 @@ Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments are allowed), applies `overrides` and parses the result. An override is "path.to.key=value",
 // where the value is JSON or else a string; missing objects are created. An error at an overridden key starts with
-// `--set path.to.key` instead of the file. `check` checks what src/config cannot (the router's block) and throws
-// KeyError too.
+// `--set path.to.key` instead of the file. `check` checks the part that src/config cannot check, the router's block,
+// and throws KeyError too.
 using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});
