@@ -1,5 +1,6 @@
 #pragma once
-// Errors. Code throws them, and does not print them or call exit(). main.cpp catches them, prints them and returns:
+// Errors. Code throws them; it never prints them and never calls exit(). main.cpp catches them, prints them and
+// returns:
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; for a
 //                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically

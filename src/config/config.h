@@ -101,7 +101,7 @@ struct TrainConfig {
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
 
-  // Whether the run has yet to choose its micro-batch size: choose_micro_batch() (engine/memory_check.h).
+  // Whether choose_micro_batch() (engine/memory_check.h) has yet to choose the size.
   bool auto_micro_batch() const { return micro_batch_size == 0; }
   // Micro-batches that each of `ranks` ranks runs per step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
