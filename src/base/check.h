@@ -1,6 +1,5 @@
 #pragma once
-// Errors. Code throws them; it never prints them and never calls exit(). main.cpp catches them, prints them and
-// returns:
+// Errors. Code throws them, and never prints them or calls exit(). main.cpp catches them, prints them and returns:
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; for a
 //                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
@@ -64,8 +63,7 @@ auto with_remedy(const std::string& remedy, Action action) {
   }
 }
 
-// Throws BugError unless the condition holds. For mistakes in the program; for mistakes in a user's input, call
-// user_error().
+// Throws BugError unless the condition holds. For mistakes in the program; user_error() is for mistakes in the input.
 #define GPTMOE_CHECK(condition, ...)                                                                              \
   do {                                                                                                            \
     if (!(condition))                                                                                             \
