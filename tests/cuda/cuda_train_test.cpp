@@ -10,6 +10,7 @@
 #include "inference/likelihoods.h"
 #include "model/bf16_curve.h"
 #include "support/run_fixture.h"
+#include "support/run_weights.h"
 #include "support/sanitized.h"
 
 namespace gptmoe::testing {
@@ -126,6 +127,7 @@ TEST_F(DeviceRun, KeepsMomentsInCodes) {
     return files_.config(
         {{"device", device},
          {"precision", "f32"},
+         {"train", {{"steps", 6}}},
          {"model",
           {{"hidden_size", 16}, {"num_attention_heads", 2}, {"intermediate_size", 16}, {"moe_intermediate_size", 16}}},
          {"optimizer", {{"state_dtype", "8bit"}}}});
@@ -134,7 +136,7 @@ TEST_F(DeviceRun, KeepsMomentsInCodes) {
   train_quietly(coded("cpu"), *this / "cpu");
   EXPECT_NEAR(last_validation_loss(*this / "whole"), last_validation_loss(*this / "cpu"), 2e-2);
   copy_folder(*this / "whole", *this / "cut");
-  cut_back(*this / "cut", 8);
+  cut_back(*this / "cut", 4);
   train_quietly(coded("cuda"), *this / "cut", true);
   expect_same_run(*this / "whole", *this / "cut");
 }
@@ -145,25 +147,7 @@ TEST_F(DeviceRun, AveragesTheMasters) {
   given.train.weight_ema = 0.6;
   given.checkpoint.every = 1;
   train_quietly(given, *this / "run");
-  const auto parameters = [&](const fs::path& checkpoint, Weights weights) {
-    Model model(config("cpu"));
-    load_model(checkpoint, model.gpt().params(), model.gpt().state(), host_memory(), weights);
-    std::vector<double> values;
-    for (const ParamRow& row : model.gpt().params().rows())
-      for (const double value : download_values(host_memory(), model.gpt().params().row_value(row)))
-        values.push_back(value);
-    return values;
-  };
-  std::vector<double> expected;
-  for (const fs::path& checkpoint : list_checkpoints(*this / "run")) {
-    const auto step = static_cast<double>(read_checkpoint_state(checkpoint).step);
-    const double keep = std::min(0.6, (step - 1) / step);
-    const std::vector<double> weights = parameters(checkpoint, Weights::last);
-    expected.resize(weights.size());
-    for (size_t i = 0; i < weights.size(); ++i) expected[i] = keep * expected[i] + (1 - keep) * weights[i];
-    const std::vector<double> found = parameters(checkpoint, Weights::average);
-    for (size_t i = 0; i < weights.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-6) << step << " " << i;
-  }
+  expect_averages(config("cpu"), *this / "run", 0.6);
 }
 
 // A checkpoint holds the f32 master weights, so a run can continue on any device.

@@ -7,6 +7,7 @@
 #include "huggingface/export.h"
 #include "inference/evaluate.h"
 #include "support/run_fixture.h"
+#include "support/run_weights.h"
 #include "support/thread_ranks.h"
 
 namespace gptmoe::testing {
@@ -31,15 +32,8 @@ class WeightEma : public ::testing::Test {
     });
     ::testing::internal::GetCapturedStdout();
   }
-  // All parameters of a checkpoint.
   std::vector<double> weights_of(const fs::path& checkpoint, Weights weights) const {
-    Model model(config(0));
-    load_model(checkpoint, model.gpt().params(), model.gpt().state(), host_memory(), weights);
-    std::vector<double> values;
-    for (const ParamRow& row : model.gpt().params().rows())
-      for (const double value : download_values(host_memory(), model.gpt().params().row_value(row)))
-        values.push_back(value);
-    return values;
+    return testing::weights_of(config(0), checkpoint, weights);
   }
 
   RunFolder folder_;
@@ -54,16 +48,7 @@ TEST_P(WeightEmaOf, IsTheAverageOfTheWeights) {
   Config given = config(0.6, json::object(), GetParam());
   given.checkpoint.every = 1;
   train_quietly(given, run_);
-  std::vector<double> expected;
-  for (const fs::path& checkpoint : list_checkpoints(run_)) {
-    const auto step = static_cast<double>(read_checkpoint_state(checkpoint).step);
-    const double keep = std::min(0.6, (step - 1) / step);
-    const std::vector<double> weights = weights_of(checkpoint, Weights::last);
-    expected.resize(weights.size());
-    for (size_t i = 0; i < weights.size(); ++i) expected[i] = keep * expected[i] + (1 - keep) * weights[i];
-    const std::vector<double> found = weights_of(checkpoint, Weights::average);
-    for (size_t i = 0; i < weights.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-6) << step << " " << i;
-  }
+  expect_averages(config(0), run_, 0.6);
 }
 
 TEST_F(WeightEma, IsEvaluatedAndChangesNothingElse) {
