@@ -27,7 +27,8 @@ bool has_word(const std::string& list, const std::string& word) {
   return false;
 }
 
-// Lines like "35 31 0:32 /shown /sys/fs/cgroup/memory rw - cgroup source rw,memory".
+// The mounted hierarchies. They come from lines like "35 31 0:32 /shown /sys/fs/cgroup/memory rw - cgroup source
+// rw,memory".
 std::vector<Hierarchy> hierarchies(const fs::path& root) {
   std::vector<Hierarchy> found;
   std::ifstream mounts(root / "proc/self/mountinfo");
@@ -46,7 +47,7 @@ std::vector<Hierarchy> hierarchies(const fs::path& root) {
   return found;
 }
 
-// The process's group in the hierarchy of `controller` ("" for version 2). Lines like "4:cpu,cpuacct:/group" or
+// The process's group in the hierarchy of `controller` ("" for version 2), from lines like "4:cpu,cpuacct:/group" or
 // "0::/group".
 std::string group_of(const fs::path& root, const std::string& controller) {
   std::ifstream groups(root / "proc/self/cgroup");
@@ -72,7 +73,7 @@ std::vector<fs::path> folders_of(const Hierarchy& hierarchy, const std::string& 
   return folders;
 }
 
-// The whole number in a file, or the number that follows a word in it; -1 if there is none.
+// The whole number at the start of a file, or after the first `word` in it; -1 if there is none.
 int64_t number_in(const fs::path& path, const std::string& word = "") {
   std::ifstream in(path);
   std::string found;

@@ -1,11 +1,11 @@
 #pragma once
-// Errors. Code throws them, and does not print them or call exit(). main.cpp catches them, prints them and returns:
+// Errors. Code throws them, and never prints them or calls exit(). main.cpp catches them, prints them and returns:
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; for a
 //                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
 //   NumericFailure, a Failure: the run's numbers are no longer finite
 //   DeviceError, a Failure: the GPU failed, and nothing that it holds can be used or trusted
-//   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
+//   BugError   exit code 1  a mistake in gptmoe itself, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -63,7 +63,7 @@ auto with_remedy(const std::string& remedy, Action action) {
   }
 }
 
-// A promise between two parts of the program. User input is checked with user_error instead.
+// Throws BugError unless the condition holds. For mistakes in the program; user_error() is for mistakes in the input.
 #define GPTMOE_CHECK(condition, ...)                                                                              \
   do {                                                                                                            \
     if (!(condition))                                                                                             \

@@ -1,7 +1,7 @@
 #pragma once
-// A 64-bit checksum against damage (not against malice), at several gigabytes a second. Each word w of 8 little-endian
-// bytes updates the state s, which starts at 0. The last word is padded with zeros, and the length in bytes follows as
-// one more word:
+// A 64-bit checksum that detects damage but not malice. It reads several gigabytes a second. Each word w of 8
+// little-endian bytes updates the state s, which starts at 0. The last word is padded with zeros, and the length in
+// bytes follows as one more word:
 //   s = (s ^ w) * 0x9e3779b97f4a7c15;  s = s ^ (s >> 29)
 // For a given w, each step is a bijection of s; for a given s, it is a bijection of w. So damage within one word is
 // always detected, and other damage with probability 1 - 2^-64. The shift carries high bits back down, which
@@ -27,7 +27,7 @@ class Checksum {
 };
 
 class FileReader;
-// Adds all bytes of the file. Reads it in parts, and calls after_part() after each one unless it is empty. Throws as
+// Adds all bytes of the file. Reads the file in parts, and after each part calls after_part() if it is set. Throws as
 // FileReader does.
 void add_to_checksum(Checksum& checksum, const FileReader& file, const std::function<void()>& after_part = {});
 // The checksum of all bytes of a file, as text.

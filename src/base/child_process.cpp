@@ -52,7 +52,7 @@ class SpawnSettings {
   posix_spawnattr_t attributes;
 };
 
-// Appends what comes from `pipe` to `output` until it is closed. False if it is still open at `deadline`.
+// Appends the bytes from `pipe` to `output` until the pipe is closed. Returns false if it is still open at `deadline`.
 bool read_until_closed(int pipe, Clock::time_point deadline, std::string& output) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
@@ -66,7 +66,7 @@ bool read_until_closed(int pipe, Clock::time_point deadline, std::string& output
   }
 }
 
-// The status of a child that ends before `deadline`.
+// Waits for a child. Returns its status, or nothing if it has not ended by `deadline`.
 std::optional<int> status_before(pid_t child, Clock::time_point deadline) {
   int status = 0;
   while (waitpid(child, &status, WNOHANG) != child) {

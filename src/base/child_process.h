@@ -15,12 +15,12 @@ struct ChildResult {
   };
   End end;
   int number;
-  std::string output;  // the beginning of its standard output and error, in the order in which they were written
+  std::string output;  // the beginning of its standard output and error, in the order of writing
 };
 
-// Runs `program` with `arguments` (without argv[0]) in a process group of its own, so that a terminal's Ctrl-C does not
-// reach it, and waits until it closes its output and ends. Its standard input is empty. After `limit` it is killed. A
-// process that the system cannot end even so, such as one that hangs in a driver, is left behind.
+// Runs `program` with `arguments` (without argv[0]) and waits until the process has closed its output and ended. A
+// terminal's Ctrl-C does not reach the process, since it has its own process group. Its standard input is empty. After
+// `limit` it is killed. If it hangs in a driver, the system cannot end it, and it is left running.
 ChildResult run_child(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                       std::chrono::milliseconds limit);
 

@@ -23,8 +23,8 @@ std::string unknown_command(const CLI::App& app, const std::string& program, con
               "see ", program, " --help");
 }
 
-// Lists the arguments in `left`. If the first option among them is unknown, also names the nearest known option. (A
-// known option is left over after "--".)
+// Lists the arguments in `left`. If the first option among them is unknown, also names the nearest known option. (Known
+// options can be left over after "--".)
 std::string unexpected_arguments(const std::vector<std::string>& left, const CLI::App& command) {
   std::string all = left.size() == 1 ? "unexpected argument:" : "unexpected arguments:";
   for (const std::string& argument : left) all += " " + argument;

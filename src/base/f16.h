@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// The value of an IEEE 754 half: 1 bit of sign, 5 of exponent, 10 of mantissa. Every half is a float.
+// The value of an IEEE 754 half: 1 bit of sign, 5 of exponent, 10 of mantissa. A float holds every half exactly.
 inline float f16_value(uint16_t bits) {
   const uint32_t sign = uint32_t{bits & 0x8000u} << 16, exponent = bits >> 10 & 0x1Fu, mantissa = bits & 0x3FFu;
   if (exponent == 0) {  // zero or subnormal

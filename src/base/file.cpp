@@ -113,7 +113,7 @@ void AtomicFile::commit() {
   flush_to_disk();
   if (rename(temporary_.c_str(), path_.c_str()) != 0)
     throw Failure(text(path_.string(), ": cannot rename into place: ", reason()));
-  fd_.reset();  // after fsync() there is nothing left that closing could lose
+  fd_.reset();  // after fsync() a failing close() loses nothing
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 
@@ -151,7 +151,7 @@ void raise_open_file_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);  // if this fails, opening one file too many reports it
+  setrlimit(RLIMIT_NOFILE, &limit);  // if this fails, the open() that exceeds the limit reports it
 }
 
 void flush_standard_output() {

@@ -1,5 +1,5 @@
 #pragma once
-// Files: reading that notices changes, and writing that a crash cannot leave half done.
+// Functions and classes for files. FileReader notices a truncated file; AtomicFile leaves no half-written one.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -75,7 +75,7 @@ void raise_open_file_limit();
 // Throws Failure with the system's reason if not all output reached standard output.
 void flush_standard_output();
 
-// Whether the error means that nothing is at a path. Any other error leaves open whether something is there.
+// Whether the error means that nothing is at a path. After any other error, something may be there.
 bool is_absence(const std::error_code& error);
 // What is at the path, or at the end of a link there; not_found if nothing is. Throws UserError naming the path and the
 // system's reason if the system cannot tell, or if a link leads to nothing.

@@ -42,7 +42,7 @@ void require_compiled_instructions() {
   const std::string lacking = lacking_instructions(compiled_instructions());
   if (!lacking.empty())
     user_error("this program was compiled for CPUs with ", lacking,
-               ", which this one lacks; build it on this machine, ",
+               ", which this CPU lacks; build it on this machine, ",
                "or with -DGPTMOE_NATIVE=OFF (-DCMAKE_CXX_FLAGS=-march=x86-64 for CPUs without AVX2)");
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Builds a JSON value from the events of nlohmann's parser, and refuses what that parser accepts but we do not.
+// Builds a JSON value from the events of nlohmann's parser. It is stricter than that parser (base/read_json.h).
 #include <functional>
 #include <string>
 #include <unordered_set>

@@ -11,7 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Throws UserError if the file is damaged or not ours.
+// The texts in the content of `file`. Throws UserError if the file is damaged or not ours.
 std::map<std::string, std::string> parse_texts(const std::string& content, const KeptFile& file) {
   const std::string path = file.path.string();
   const json all = parse_sealed_json(content, path);

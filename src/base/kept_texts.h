@@ -1,5 +1,6 @@
 #pragma once
-// A file of texts by key in the user's cache, which several processes share: a sealed JSON object (base/seal.h),
+// A file in the user's cache that maps keys to texts. Several processes share it. It is a sealed JSON object
+// (base/seal.h):
 //   {"SECTION": {"KEY": "TEXT", ...}, "checksum": "..."}
 #include <chrono>
 #include <filesystem>
@@ -12,7 +13,7 @@
 namespace gptmoe {
 
 // The file `name` in gptmoe's folder of the user's cache: $XDG_CACHE_HOME/gptmoe or, without it, $HOME/.cache/gptmoe.
-// Empty if neither variable names a folder by its whole path.
+// Empty if neither variable holds an absolute path.
 std::filesystem::path user_cache_file(const std::string& name);
 
 struct KeptFile {
@@ -30,9 +31,10 @@ class KeptTexts {
   // be locked or read.
   explicit KeptTexts(KeptFile file);
 
-  // Why the file was taken as empty, in one line: it is damaged or not ours. keep() replaces it. Otherwise empty.
+  // Says in one line why the file was treated as empty, namely that it is damaged or not ours; keep() then replaces it.
+  // Empty if the file was read.
   const std::string& damage() const { return damage_; }
-  // None if there is no text for the key.
+  // The text for the key, or none.
   std::optional<std::string> find(const std::string& key) const;
   // Adds or replaces the text for the key and writes the file. Throws Failure if it cannot be written.
   void keep(const std::string& key, const std::string& text);

@@ -93,7 +93,7 @@ OutputLock::OutputLock(const fs::path& path, const std::string& doing, std::chro
     std::this_thread::sleep_for(kBetweenTries);
   }
   char host[65] = "";
-  // Only a message needs the name and the number of the process, so failures of these calls do not matter.
+  // Only a message uses the names of process and host, so these calls may fail.
   if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
   const std::string holder = text(getpid(), *host ? " on " : "", host, "\n");
   if (ftruncate(file_.get(), 0) != 0 || pwrite(file_.get(), holder.data(), holder.size(), 0) < 0) return;

@@ -6,7 +6,7 @@
 namespace gptmoe {
 
 // The folders that were made for an output. The destructor removes those that are empty, unless a process has locked
-// them (base/lock.h), so release your own lock first. What cannot be removed stays.
+// them (base/lock.h), so release your own lock first. A folder that cannot be removed stays.
 class MadeFolders {
  public:
   MadeFolders() = default;

@@ -18,7 +18,7 @@ constexpr const char* kSpinCount = "1000";  // about 30 microseconds
 }  // namespace
 
 void unbind_main_thread() {
-  // Without these, OpenMP binds nothing, and asking it would start it before OMP_NUM_THREADS has been checked.
+  // If none of these is set, OpenMP binds no thread. A call would start OpenMP before OMP_NUM_THREADS is checked.
   if (!std::getenv("OMP_PROC_BIND") && !std::getenv("OMP_PLACES") && !std::getenv("GOMP_CPU_AFFINITY")) return;
   cpu_set_t all;
   CPU_ZERO(&all);

@@ -23,10 +23,10 @@ struct PairedTest {
 // Student's t on the differences b - a. Fewer than two pairs give no interval.
 PairedTest paired_t_test(const std::vector<double>& differences);
 
-// McNemar's exact test on `pairs` items that each model gets right or wrong: only model a gets `only_a` items right,
-// and only model b gets `only_b` items right. If neither model is better, each of these items is equally likely to be
-// one of a's or one of b's, so p comes from the binomial distribution. The interval is derived from Clopper and
-// Pearson's interval for the share of these items that b gets right. There is no interval if the models never differ.
+// McNemar's exact test on `pairs` items that each model gets right or wrong. Model a alone gets `only_a` of them right,
+// and model b alone gets `only_b` of them right. If neither model is better, each of these items is equally likely to
+// be a's or b's, so p comes from the binomial distribution. The interval is derived from Clopper and Pearson's interval
+// for the share of these items that b gets right. There is no interval if the models never differ.
 PairedTest mcnemar_test(int64_t pairs, int64_t only_a, int64_t only_b);
 
 }  // namespace gptmoe

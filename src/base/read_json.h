@@ -1,5 +1,5 @@
 #pragma once
-// The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
+// The program's only JSON parser. It follows RFC 8259 strictly, and also refuses repeated keys in an object, nesting
 // deeper than kMaxJsonDepth, zero bytes, and numbers beyond the range of a double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
 #include <string>
@@ -18,7 +18,7 @@ template <typename Json>
 Json parse_json_at(std::string_view text, const std::string& place, const typename JsonBuilder<Json>::PlaceOf& place_of,
                    Comments comments = Comments::refused) {
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos)  // the parser would take it for the end
-    user_error(place_of(zero + 1), ": a zero byte, which no JSON text holds; the file is damaged");
+    user_error(place_of(zero + 1), ": a zero byte, which JSON text cannot contain; the file is damaged");
   JsonBuilder<Json> builder(place, place_of);
   Json::sax_parse(text, &builder, Json::input_format_t::json, true, comments == Comments::allowed);
   return builder.take();

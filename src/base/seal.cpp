@@ -19,7 +19,7 @@ std::string_view gap_of(std::string_view object) {
   return key == std::string_view::npos ? std::string_view() : object.substr(1, key - 1);
 }
 
-// The text before and after the digits of a seal.
+// The texts before and after the digits of a seal.
 std::string head(std::string_view gap) { return text(",", gap, "\"checksum\":", gap.empty() ? "" : " ", "\""); }
 std::string_view tail(std::string_view gap) { return gap.empty() ? "\"}\n" : "\"\n}\n"; }
 

@@ -1,6 +1,6 @@
 #pragma once
 // A seal is the last key of a JSON object, "checksum": the checksum (base/checksum.h) of the object's text before it.
-// So any damage to the text shows. Files that older versions wrote have no seal and are read without this check.
+// So any damage to the text is detected. Files that older versions wrote have no seal and are read without this check.
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -11,8 +11,7 @@ namespace gptmoe {
 
 enum class Seal { intact, broken, none };
 
-// The object with its seal and a newline. `object` is what dump() gives for an object that is not empty, with any
-// indentation.
+// The object with its seal and a newline. `object` comes from dump(), with any indentation, and is not empty.
 std::string sealed(std::string_view object);
 
 // The state of the seal in `content`: text that sealed() returned and that may have been damaged since, or an object
@@ -25,7 +24,7 @@ std::string_view seal_digits(std::string_view content);
 // Throws UserError "FILE: does not match its own checksum: ..." if the seal is broken.
 void require_seal(std::string_view content, const std::string& file);
 
-// One object, from the content of `file`. Throws what parse_json() and require_seal() throw.
+// Parses the object in the content of `file`. Throws what parse_json() and require_seal() throw.
 template <typename Json = nlohmann::json>
 Json parse_sealed_json(const std::string& content, const std::string& file) {
   require_seal(content, file);

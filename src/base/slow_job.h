@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// Progress of a job that is usually too short to show any: its line appears after `quiet_seconds`.
+// Shows the progress of a job that is usually too short for it: the line appears only after `quiet_seconds`.
 class SlowJob {
  public:
   // `what` names the job in a few words; `total` is the number of its parts.

@@ -3,12 +3,12 @@
 
 namespace gptmoe {
 
-// The t > 0 for which Student's distribution with `degrees` degrees of freedom (at least 1) puts `probability`, in
-// (0, 1), between -t and t: 4.3027 for 0.95 and 2 degrees.
+// The t > 0 with P(|T| < t) = `probability`, in (0, 1), for Student's distribution with `degrees` degrees of freedom,
+// at least 1: 4.3027 for 0.95 and 2 degrees.
 double student_t_bound(double probability, int64_t degrees);
 
-// The probability that this distribution puts outside of -t and t: 0.05 for 4.3027 and 2 degrees. The relative error is
-// small even for tiny probabilities.
+// P(|T| > |t|) for this distribution: 0.05 for t = 4.3027 and 2 degrees. The relative error is small even for tiny
+// probabilities.
 double student_t_beyond(double t, int64_t degrees);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// What the system says about this machine, as it is recorded with runs.
+// Facts about this machine, for the records of runs.
 #include <string>
 
 namespace gptmoe {

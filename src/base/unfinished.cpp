@@ -33,8 +33,8 @@ std::string_view target_of(std::string_view name) {
   return ours ? name.substr(0, mark) : std::string_view();
 }
 
-// Removes a file or folder unless its writer lives. If the file system has no locks, this removes nothing, because a
-// leftover then looks like a file that is being written.
+// Removes a file or folder unless its writer is running. If the file system has no locks, this removes nothing, because
+// a leftover then looks like a file that is being written.
 void remove_if_left(const fs::path& path) {
   Descriptor fd(open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd && errno == EISDIR) fd.reset(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
@@ -55,14 +55,15 @@ void remove_leftovers(const fs::path& folder, const std::string& of) {
   for (const fs::path& path : left) remove_if_left(path);
 }
 
-// `make` makes the file or folder of a given name and returns its descriptor, or -1 with errno.
+// Makes a file or folder that is to be renamed to `path`. make(name) makes it and returns its descriptor, or -1 with
+// errno.
 template <typename Make>
 Unfinished new_unfinished(const fs::path& path, Make make) {
   remove_leftovers(path.has_parent_path() ? path.parent_path() : ".", path.filename().string());
   for (int number = 1; number < 100000; ++number) {
     Unfinished made{text(path.string(), kMark, getpid(), "-", number), Descriptor()};
     made.fd.reset(make(made.path));
-    if (!made.fd && errno == EEXIST) continue;  // a live writer's, or something that is not ours
+    if (!made.fd && errno == EEXIST) continue;  // another writer's, or not ours
     if (!made.fd) break;
     // Another process may take the new file for a leftover before it is locked.
     if (flock(made.fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;

@@ -1,7 +1,7 @@
 #pragma once
 // Files and folders that are being written have a temporary name, PATH.gptmoe-tmp-PID-NUMBER, and are renamed when
-// complete. Their writer holds a lock on them. So two writers never write to the same file, and the lock distinguishes
-// what a process is still writing from what a killed writer left.
+// complete. Their writer holds a lock on them. So two writers never write to the same file, and a temporary file that
+// is not locked was left by a killed writer.
 #include <filesystem>
 #include <string>
 

@@ -148,7 +148,8 @@ void add_analyze_command(CLI::App& app) {
       ->add_option("--domain", arguments->domains,
                    "Compare the routing of this text with that of the other domains: NAME=GLOB (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--tokens", arguments->tokens, "Tokens to measure the routing on, of the data and of each domain")
+  command
+      ->add_option("--tokens", arguments->tokens, "Tokens to measure the routing on, for the data and for each domain")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--batches", arguments->batches, "Batches to measure gradients and errors on")

@@ -171,9 +171,9 @@ void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& miss
   check_run(config, world);
 }
 
-// The runs that still have to be trained. They include every run whose folder is in `anew`, a set that only rank 0
-// knows. Throws UserError if one of the other folders holds a run that cannot continue with its planned config, or that
-// lost its config.json.
+// The runs that still have to be trained. They include every run whose folder is in `anew`, a set that only rank 0 has.
+// Throws UserError if one of the other folders holds a run that cannot continue with its planned config, or that lost
+// its config.json.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                                           World& world) {
   std::vector<const PlannedRun*> missing;
@@ -294,7 +294,7 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), printable(paths.html.string()).c_str());
 }
 
-// The folder of a comparison, which rank 0 keeps locked while this object lives. The constructor makes the folder and
+// The folder of a comparison, which rank 0 keeps locked while this object exists. The constructor makes the folder and
 // removes unfinished files that interrupted comparisons left beside the runs.
 class ComparisonFolder {
  public:

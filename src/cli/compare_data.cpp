@@ -135,7 +135,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
   ShardsNow now;
   StartsNow starts;
   std::set<std::filesystem::path> others;
-  std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key, the first run and what it reads
+  std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key: the first run and its files
   for (const RunOnData& run : runs) {
     require_same_mixture(run, runs[0]);
     require_same_mask(run, runs[0]);

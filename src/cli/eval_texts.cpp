@@ -67,7 +67,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
   return bytes;
 }
 
-// `bytes` comes from count_bytes().
+// Scores the run's model on each text. `bytes` comes from count_bytes().
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;

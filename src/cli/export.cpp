@@ -62,8 +62,8 @@ struct ExportTokenizer {
   std::string why_none;
 };
 
-// A run whose tokenizer is gone can be exported without it. A tokenizer that is there, or that the user names, must be
-// valid.
+// Loads the tokenizer, or says why there is none. Throws UserError if the tokenizer exists but is not valid, or if the
+// user names one that does not exist.
 ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config,
                                  const TokenizerArguments& arguments) {
   if (!arguments.given() && config.data.tokenizer.empty())
@@ -105,8 +105,8 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
   return validation;
 }
 
-// The name of the run or folder that train.init_from names; empty if it names none. Looks at the path alone, since the
-// run may be elsewhere.
+// The name of the run or folder that train.init_from names; empty if it names none. Uses only the path, since the run
+// may no longer be there.
 std::string start_name(const fs::path& init_from) {
   fs::path path = init_from.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();

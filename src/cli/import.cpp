@@ -70,8 +70,7 @@ void run(const ImportArguments& arguments) {
   std::printf("tokenizer   %s\n", tokenizer.why_none.empty() ? tokenizer.files[0].first.c_str()
                                                              : printable("none: " + tokenizer.why_none).c_str());
   if (!model.ignored_keys().empty())
-    std::printf("ignored     keys of config.json that gptmoe does not know: %s\n",
-                printable(joined(model.ignored_keys())).c_str());
+    std::printf("ignored     unknown keys of config.json: %s\n", printable(joined(model.ignored_keys())).c_str());
   std::printf("imported    %s\n", printable(arguments.out).c_str());
 }
 

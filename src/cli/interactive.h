@@ -11,8 +11,7 @@ void end_at_interrupt();
 
 // Reads lines from standard input up to its end, and prints the continuation of each while it is generated. The model
 // also sees the text so far: the earlier lines, each followed by its continuation. An empty line starts a new text, and
-// so does the end-of-text token. Continuation n (from 0) is sampled with the seed
-// `seed` + n.
+// so does the end-of-text token. Continuation n (from 0) is sampled with seed `seed` + n.
 void converse(TextCache& cache, const Tokenizer& tokenizer, const ContinueOptions& options, uint64_t seed);
 
 }  // namespace gptmoe

@@ -10,7 +10,7 @@ namespace gptmoe {
 struct TrainJob {
   std::string label;
   std::vector<std::string> arguments;  // of gptmoe
-  std::filesystem::path log;           // what it prints is appended here
+  std::filesystem::path log;           // its output is appended here
   std::filesystem::path run;           // its run directory
   int64_t steps = 0;                   // of the whole run
   // Whether the job counts as finished although its process ended with an exit code other than 0.

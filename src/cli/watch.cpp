@@ -26,7 +26,7 @@ class Watch {
  public:
   explicit Watch(std::vector<std::string> folders) : folders_(std::move(folders)) {}
 
-  // Looks at the runs that are there now.
+  // Finds the runs that exist now and reads what is new in them.
   void look();
   std::vector<std::string> lines() const;
   bool empty() const { return found_.empty(); }

@@ -101,7 +101,7 @@ struct TrainConfig {
   double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
   TasksConfig tasks;
 
-  // Whether the run has yet to choose its micro-batch size: choose_micro_batch() (engine/memory_check.h).
+  // Whether choose_micro_batch() (engine/memory_check.h) has yet to choose the size.
   bool auto_micro_batch() const { return micro_batch_size == 0; }
   // Micro-batches that each of `ranks` ranks runs per step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
@@ -195,8 +195,8 @@ Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments are allowed), applies `overrides` and parses the result. An override is "path.to.key=value",
 // where the value is JSON or else a string; missing objects are created. An error at an overridden key starts with
-// `--set path.to.key` instead of the file. `check` checks what src/config cannot (the router's block) and throws
-// KeyError too.
+// `--set path.to.key` instead of the file. `check` checks the part that src/config cannot check, the router's block,
+// and throws KeyError too.
 using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});

@@ -146,7 +146,7 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
   fields.optional("skip_spikes_window", train.skip_spikes_window, {4, 10000},
                   "Number of preceding steps with which skip_spikes compares a step.");
   fields.optional("weight_ema", train.weight_ema, kBelowOne,
-                  "Decay of an exponential moving average of the weights, kept beside them and evaluated too "
+                  "Decay of an exponential moving average of the weights, which is saved and evaluated beside them "
                   "([runs.md](runs.md#average-the-weights)); 0: no average.");
   fields.section("tasks", train.tasks);
 }
@@ -188,7 +188,7 @@ static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
                   "Steps in which the learning rate rises from 0 to the highest; at most train.steps.");
   fields.optional("min_lr_ratio", schedule.min_lr_ratio, kShare, "Lowest learning rate as a share of the highest.");
   fields.optional("decay_steps", schedule.decay_steps, kStepsOrNever,
-                  "Length of the final decay of \"wsd\", which needs at least 1.");
+                  "Steps of the final decay of \"wsd\"; at least 1 if type is \"wsd\".");
   fields.optional("lr_decay_steps", schedule.lr_decay_steps, kStepsOrNever,
                   "Step at which \"cosine\" reaches the lowest learning rate and stays there; 0: train.steps.");
 }
@@ -224,9 +224,10 @@ static void visit_fields(Fields& fields, DistributedConfig& distributed) {
 
 static void visit_fields(Fields& fields, KernelsConfig& kernels) {
   fields.about("Which kernels to use where there is a choice.");
-  fields.optional("hopper", kernels.hopper, {"auto", "on", "off"},
-                  "Kernels with instructions that only Hopper GPUs (H100, H200) have, in bf16. \"auto\" runs them if "
-                  "they passed their check on this GPU ([gpu.md](gpu.md#hoppers-kernels)), \"on\" without a check.");
+  fields.optional(
+      "hopper", kernels.hopper, {"auto", "on", "off"},
+      "Kernels with instructions that only Hopper GPUs (H100, H200) have, in bf16. \"auto\" runs them if "
+      "they passed their check on this GPU ([gpu.md](gpu.md#hoppers-kernels)); \"on\" runs them unchecked.");
 }
 
 void visit_fields(Fields& fields, Config& config) {

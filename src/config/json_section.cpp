@@ -36,7 +36,7 @@ std::string fault_in_f32(const json& value, const Numbers& range) {
 }
 
 bool is_integer_in(const json& value, const Integers& range) {
-  // Beyond int64 the parser keeps an unsigned number, which would wrap.
+  // The parser stores a number beyond int64 as unsigned; get<int64_t>() would wrap it.
   const bool fits = value.is_number_integer() &&
                     !(value.is_number_unsigned() &&
                       value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));

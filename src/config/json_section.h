@@ -16,7 +16,7 @@ namespace gptmoe {
 // What an unknown key probably means. Both texts are empty if nothing is known about it.
 struct KeyHint {
   std::string path;    // the key that was meant, with its sections: "optimizer.learning_rate"
-  std::string remark;  // added to the question whether `path` was meant; without a `path`, what to do
+  std::string remark;  // added to "did you mean PATH?"; without a `path`, what to do
 };
 // The hint for an unknown key, given with its sections.
 using KeyHints = std::function<KeyHint(const std::string& path)>;

@@ -36,7 +36,7 @@ ParamGroup read_group(JsonSection section) {
 
 }  // namespace
 
-// Backtracks only to the last star: whatever an earlier star could match instead, the last one can match too.
+// Backtracks only to the last star, since it can match anything that an earlier star could match instead.
 bool matches_glob(const std::string& pattern, const std::string& name) {
   size_t p = 0, n = 0, star = std::string::npos, resume = 0;
   while (n < name.size()) {

@@ -57,8 +57,8 @@ void BatchLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) 
   }
 }
 
-// Adds each source's share of a window to what the source is due. The source that is due most gives the window and is
-// then due one less. The first source wins a tie.
+// Adds each source's share to its `due`. The window comes from the source with the largest `due`, which then falls by
+// 1. The first source wins a tie.
 size_t BatchLoader::next_source() {
   if (sources_.size() == 1) return 0;
   size_t most = 0;

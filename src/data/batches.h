@@ -50,8 +50,8 @@ class BatchLoader {
   // Throws what TokenLoader::window() throws.
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
 
-  // From now on, states identify each source by its shards. Reads the checksums of all shards and calls `tick`, just as
-  // TokenLoader::checksums() does.
+  // After this call, states identify each source by its shards. Reads the checksums of all shards and calls `tick`,
+  // just as TokenLoader::checksums() does.
   void identify(const std::function<void()>& tick = {});
 
   LoaderState state() const;
@@ -63,7 +63,7 @@ class BatchLoader {
   std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
-  // The shares of the run's windows that the sources are to have; they sum to 1.
+  // The share of the run's windows that each source should give; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
   // Each source's name and the share of the windows read up to `state` that came from it. Empty if nothing was read or
   // there is only one source.

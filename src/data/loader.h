@@ -24,8 +24,8 @@ class TokenLoader {
   // has a seal.
   explicit TokenLoader(LoaderOptions options);
 
-  // inputs_T, targets_T (i32, T elements) = window `index` in file order. Throws UserError naming shard and position of
-  // a token id outside the vocabulary, and what Shard::copy() throws if a shard has been truncated or cannot be read.
+  // inputs_T, targets_T (i32, T elements) = window `index` in file order. Throws UserError naming the shard and
+  // position of a token id outside the vocabulary, and the errors of Shard::copy().
   void window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const;
 
   // The shards' checksums. The first call reads the shards, which can take long if there are thousands: it calls

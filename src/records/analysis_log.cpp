@@ -51,7 +51,7 @@ const AnalysisLog::Similarity* AnalysisLog::find(const std::string& method, cons
 }
 
 AnalysisLog read_analysis(const std::filesystem::path& file) {
-  const std::string content = read_text_file(file);  // no advice to remove a file that cannot be read: it may be intact
+  const std::string content = read_text_file(file);  // its errors do not advise to remove the file
   const auto json =
       with_remedy(kRemedy, [&] { return parse_sealed_json<nlohmann::ordered_json>(content, file.string()); });
   return parse_analysis(json, file);

@@ -37,7 +37,7 @@ struct TrainRow {
   std::optional<Named<double>> source_share;  // absent if there is one source
   std::optional<int64_t> skipped_steps;       // absent if the run never had train.skip_spikes
   double seconds = 0;
-  std::optional<double> time;  // in every kind of row: absent in older files
+  std::optional<double> time;  // absent in older files
 };
 
 struct EvalRow {
@@ -55,10 +55,10 @@ struct EvalRow {
   std::optional<double> time;
 };
 
-// A model's scores on one downstream task; docs/eval.md says what they are.
+// A model's scores on one downstream task; docs/eval.md defines them.
 struct TaskScoreRow {
-  // What was scored: the first `examples` examples of the file with this checksum, after `shots` solved ones. Absent in
-  // older files.
+  // What was scored: the first `examples` examples of the file with this checksum, each after `shots` solved ones.
+  // Absent in older files.
   std::optional<std::string> file_checksum;
   std::optional<int64_t> shots;
   int64_t examples = 0;
@@ -132,7 +132,7 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("default_norm_max", row.default_norm_max,
                 "Largest norm of the default vectors of all layers after the step; absent without default vectors.");
   visitor.maybe("memory_bytes", row.memory_bytes,
-                "Memory of rank 0: what its process holds on a CPU, what it has allocated on a GPU.");
+                "Memory of rank 0 in bytes: on a CPU, the resident memory of its process; on a GPU, its allocations.");
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.maybe(
       "source_share", row.source_share,
@@ -171,7 +171,7 @@ template <typename Visitor, Is<TaskScoreRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("file_checksum", row.file_checksum, "Checksum of the task's file; absent in older files.");
   visitor.maybe("shots", row.shots, "Solved examples before each example; absent in older files.");
-  visitor.field("examples", row.examples, "Examples scored, the first of the file.");
+  visitor.field("examples", row.examples, "Number of examples scored, from the start of the file.");
   visitor.field("acc", row.acc, "Accuracy: the share of examples whose likeliest candidate is the right one.");
   visitor.field("acc_stderr", row.acc_stderr, "Standard error of acc; null for a single example.");
   visitor.maybe("acc_norm", row.acc_norm, "Accuracy by likelihood per character; only for multiple choice.");

@@ -1,5 +1,5 @@
 #pragma once
-// Records: what the program writes into its JSON files and reads back. A struct is described once, by a function
+// A record is a struct that the program writes into a JSON file and reads back. It is described once, by a function
 // visit_fields(visitor, record) that names each of its fields and says what it means. RecordWriter and RecordReader
 // (record_json.h) are visitors; the test of docs/run_files.md is a third. A visitor has
 //   field(key, value, sentence)      always present

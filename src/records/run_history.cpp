@@ -12,7 +12,7 @@ RunHistory read_history(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = run_dir / kHistoryFile;
   const char* remedy = "restore it, or remove it to continue without a record of data and config changes";
   if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
-  const std::string content = read_text_file(path);  // a file that cannot be read may be intact: no advice to remove it
+  const std::string content = read_text_file(path);  // its errors do not advise to remove the file
   return with_remedy(remedy, [&] {
     return read_record<RunHistory>(parse_sealed_json<nlohmann::ordered_json>(content, path.string()), path.string());
   });

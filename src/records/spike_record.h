@@ -6,9 +6,9 @@
 
 namespace gptmoe {
 
-// What a run remembers for train.skip_spikes. Checkpoints hold it.
+// The state of train.skip_spikes, which checkpoints hold.
 struct SpikeRecord {
-  // Of the latest steps, oldest first; both have the same length, at most train.skip_spikes_window.
+  // Values of the latest steps, oldest first. Both lists have the same length, at most train.skip_spikes_window.
   std::vector<double> losses, grad_norms;
   int64_t skipped = 0;  // steps, since the run began
 

@@ -81,7 +81,7 @@ std::vector<Column> table_columns(const AnalysisLog& log, Detail detail) {
   return columns;
 }
 
-// What the columns mean, one line each.
+// Lines that explain the columns.
 std::vector<std::string> legend(const AnalysisLog& log) {
   std::vector<std::string> lines = {text("entropy of the router: nats, at most ",
                                          fixed(std::log(static_cast<double>(log.experts)), 3),

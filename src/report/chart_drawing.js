@@ -1,5 +1,5 @@
-// Draws charts from their numbers, with the classes and the shape of the charts in the markup (svg_chart.cpp). Knows
-// the format of the data (PageCharts::data), but neither the page nor the reader's choices.
+// Draws charts from their numbers, with the shape and the classes that svg_chart.cpp gives them. Depends on the format
+// of the data (PageCharts::data), but not on the page or on the reader's choices.
 const drawing = (() => {
   'use strict';
   const kFont = 12, kRow = 20, kLetter = 0.58 * kFont;
@@ -124,7 +124,8 @@ const drawing = (() => {
         textAt(first ? left + 6 : right - 6, at + (at + 18 < bottom ? 14 : -6), first ? 'start' : 'end', words, 'note');
   }
 
-  // Draws the chart `id` as `seen` (view() of page_script.js), `wide` pixels wide. The frame is null if nothing is drawn.
+  // Draws the chart `id` from `seen`, which view() of page_script.js returns, `wide` pixels wide. The frame is null if
+  // nothing is drawn.
   function drawChart(id, seen, wide) {
     const {chart, lines, log} = seen, high = wide > 600 ? Math.max(360, 0.385 * wide) : Math.max(270, 0.75 * wide);
     let [out, top] = head(chart, seen.yTitle, wide);

@@ -1,5 +1,5 @@
 #pragma once
-// Whether routers collapse onto few experts, at the evaluations of a run.
+// Measures at each evaluation of a run whether its routers have collapsed onto few experts.
 #include "records/analysis_log.h"
 #include "report/run_log.h"
 

@@ -33,7 +33,7 @@ struct Arm {
 // Why the speeds of two arms are not compared (report/speeds.h).
 struct SpeedObstacle {
   std::string brief;     // "other machine"; empty if they are compared
-  std::string sentence;  // which runs, and why, without a full stop
+  std::string sentence;  // names the runs and the reason, without a full stop
 };
 
 struct CurvePoint {
@@ -70,8 +70,8 @@ struct ArmResult {
   Arm arm;
 
   // One point per token count where some run was evaluated, between the latest of the runs' first evals and the
-  // earliest of their last evals.
-  // Every point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
+  // earliest of their last evals. Every point is a mean over all runs that have evals, so an unfinished run ends the
+  // curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
   Statistics matched;
@@ -89,7 +89,7 @@ struct ArmResult {
   double target_seconds_change = kUnknown;  // target->seconds / the baseline's - 1, if speeds are compared
 
   double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown if it is unknown for a run
-  double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over runs; unknown if none has it
+  double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over the runs that set it
   int64_t diverged = 0;               // number of runs that diverged (RunLog::has_diverged)
 
   // Medians over train rows. Each run's first 10 rows, or a fifth of its rows if that is fewer, are left out as
@@ -138,7 +138,8 @@ struct Comparison {
 // cover; unknown without a reference or a gap.
 double distance_from_reference(const Comparison& comparison, const ArmResult& arm);
 
-// At least one arm, each with at least one run. One arm alone is a report without comparisons.
+// Compares the arms. There must be at least one, each with at least one run. A single arm gives a report without
+// comparisons.
 Comparison compare(std::vector<Arm> arms);
 
 }  // namespace gptmoe

@@ -73,7 +73,7 @@ std::string router_of(const fs::path& run) {
   return config.contains(type) ? config[type].dump() : "\"topk\"";
 }
 
-// The arm whose path relative to `folder` is `name`, described by one of its runs.
+// The arm whose path relative to `folder` is `name`, without its runs. `run` is one of them.
 FoundArm describe(const fs::path& folder, const fs::path& name, const fs::path& run) {
   const std::string label = name == "." ? folder.string() : name.string();
   const bool topk = router_of(run) == "\"topk\"";  // not in the braces: GCC 12 frees the label twice if it throws

@@ -18,9 +18,9 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths);
 // may have at most 60 characters each and no control characters. Otherwise throws UserError naming --label.
 void check_labels(const std::vector<std::string>& labels, const std::vector<std::string>& names);
 
-// Names the arms. In a sweep, the arms of one family follow one another; each family has one name, and an arm is called
-// "NAME SETTINGS". `labels` are the names in this order; without labels, they are short_names() of the folders of the
-// runs. Throws the UserError of check_labels().
+// Names the arms. In a sweep (`by_family`), the arms of one family follow one another; each family has one name, and an
+// arm is called "NAME SETTINGS". `labels` has one name for each arm, or in a sweep for each family. If it is empty, the
+// names are short_names() of the folders of the runs. Throws the UserError of check_labels().
 void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, bool by_family);
 
 }  // namespace gptmoe

@@ -122,7 +122,8 @@ void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
     notes.push_back("Runs mix their training sources differently.");
 }
 
-// Rows say which file was scored, since those behind equal names may differ. Rows of older versions do not.
+// Compares the checksums of the files that were scored, since files of the same name may differ. Rows of older versions
+// have no checksum.
 void note_tasks(const Comparison& comparison, std::vector<std::string>& notes) {
   std::map<std::string, std::set<std::tuple<std::string, int64_t, int64_t>>> scored;  // by task
   for (const ArmResult& result : comparison.arms)

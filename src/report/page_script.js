@@ -1,7 +1,7 @@
-// What a reader can do with the charts of report.html: read all values at a point with the pointer or the arrow keys,
-// choose the x axis, smooth, switch between log and linear, hide lines by their legend, and save what is shown as CSV.
-// A chart keeps the picture of the markup until the reader changes what it shows; then it is drawn (chart_drawing.js)
-// as wide as its figure.
+// Makes the charts of report.html interactive. A reader can read all values at a point with the pointer or the arrow
+// keys, choose the x axis, smooth, switch between log and linear, hide lines by their legend, and save the shown values
+// as CSV. A chart keeps the picture of the markup until the reader changes what it shows; then it is drawn
+// (chart_drawing.js) as wide as its figure.
 (() => {
   'use strict';
   const {drawChart, frameOf, lineAt, lineClass, escaped, known, digits, within, short, count} = drawing;
@@ -140,7 +140,7 @@
     return frameOf(...svg.dataset.frame.split(' ').map(Number), chart.x.log, chart.y.log);
   }
 
-  // The line's value at x, between two points if none is there; null outside of its points.
+  // The line's value at x, interpolated if no point is there; null outside of the line's range.
   function valueAt(line, x) {
     const exact = line.x.indexOf(x);
     if (exact >= 0) return {y: line.y[exact], low: line.low?.[exact], high: line.high?.[exact], between: false};
@@ -179,7 +179,7 @@
     show(figure, chart, all.reduce((best, x) => (distance(x) < distance(best) ? x : best)));
   }
 
-  // Shows or hides values as the key asks. Returns whether it is a key for that.
+  // Shows or hides values if `key` is a key for that. Returns whether it is one.
   function press(figure, key) {
     const chart = readable(figure);
     if (!chart) return false;

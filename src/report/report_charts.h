@@ -44,8 +44,8 @@ Heatmap load_map(const Comparison& comparison, size_t arm);
 // Final perplexity against the one number that a sweep varies: one line per config, or a dot for a config with one
 // point. nullopt if the sweep varies several settings or anything but a number, or has only one value.
 std::optional<Chart> sweep_chart(const Sweep& sweep);
-// Whether some config of a sweep has several points. If none has, sweep_curves() shows nothing that
-// perplexity_by_tokens() does not.
+// Whether some config of a sweep has several points. If none has, perplexity_by_tokens() already shows all the curves
+// of sweep_curves().
 bool has_curves(const Sweep& sweep);
 // Perplexity against tokens for one config of a sweep, one line per grid point.
 Chart sweep_curves(const Sweep& sweep, size_t family);

@@ -12,7 +12,7 @@ struct ReportPaths {
 };
 
 // Writes both reports and creates DIR if needed; each file appears complete or not at all. If another process is
-// writing them, waits up to 10 seconds, then throws UserError. So the two files always belong together. Browsers reload
+// writing them, waits up to 10 seconds, then throws UserError. So two processes never mix their files. Browsers reload
 // the page every `refresh_seconds`; 0: never.
 ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep = nullptr,
                           int64_t refresh_seconds = 0);

@@ -66,7 +66,7 @@ void read_metrics(RunLog& run, const std::filesystem::path& path, const std::opt
 int64_t read_at_once(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it if the run trained alone";
   if (!anything_at(path)) return 1;
-  const std::string content = read_text_file(path);  // no advice to remove a file that cannot be read: it may be intact
+  const std::string content = read_text_file(path);  // its errors do not advise to remove the file
   const Json jobs = with_remedy(kRemedy, [&] { return parse_sealed_json<Json>(content, path.string()); });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);

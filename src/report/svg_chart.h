@@ -67,7 +67,7 @@ struct Chart {
 };
 
 // One <svg> element, all text escaped. A chart without a drawable point says so in its frame. For the page's script,
-// data-frame holds where the axes are and what they span: left, right, top and bottom in the units of the viewBox, then
+// data-frame holds the positions and ranges of the axes: left, right, top and bottom in the units of the viewBox, then
 // the lowest and highest x and y. Each entry of the legend is a group whose data-series is the index of its series.
 std::string svg_line_chart(const Chart& chart);
 

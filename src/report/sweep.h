@@ -28,8 +28,8 @@ struct Sweep {
 // `arms` holds at least one arm; the arms of a family follow one another.
 Sweep sweep_of(std::vector<Arm> arms);
 
-// A point compared with the first family's point of the same settings, ignoring settings that only the point's own
-// family has. Both have finished, after the same number of tokens.
+// A point compared with the point of the first family that has the same settings. Settings that only the point's own
+// family has are ignored. Both have finished, after the same number of tokens.
 struct SettingPair {
   PairedGap gap;                           // at the end
   std::optional<Crossing> target;          // where the point reaches the other's final perplexity

@@ -1,5 +1,5 @@
 #pragma once
-// A run as `gptmoe watch` follows it, while it trains and after.
+// A run that `gptmoe watch` shows, while it trains and after.
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>

@@ -18,8 +18,8 @@ struct BuildInfo {
 
 const BuildInfo& build_info();
 
-// What every program prints first for --version: its name and version, then one line each for commit, build and
-// compiler.
+// The first lines that every program prints for --version: its name and version, then one line each for commit, build
+// and compiler.
 std::string version_text(const std::string& program);
 
 }  // namespace gptmoe

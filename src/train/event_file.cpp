@@ -78,7 +78,7 @@ class MessageReader {
  public:
   explicit MessageReader(std::string_view bytes) : rest_(bytes) {}
 
-  // Reads the number of the next field and, if it is an integer or a double, its value. Returns false if there is none.
+  // Reads the number of the next field and, if it is an integer or a double, its value. Returns false at the end.
   bool next() {
     const uint64_t key = varint();
     number = key >> 3;

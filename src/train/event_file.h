@@ -27,9 +27,9 @@ struct WrittenEvent {
   double wall_time = 0;
 };
 
-// What readers see in the event files of a folder: the events with scalars, in order, without those that a later START
-// made readers drop. nullopt if the folder holds no event file. In a damaged file, the events before the damage count.
-// Throws UserError if a file cannot be read.
+// The events with scalars in the event files of a folder, in order, as readers see them: without those that a later
+// START makes readers drop. nullopt if the folder holds no event file. In a damaged file, the events before the damage
+// count. Throws UserError if a file cannot be read.
 std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::path& folder);
 
 class EventFile {

@@ -58,7 +58,7 @@ std::string line_of(const Row& row, const std::string& previous) {
   return sealed(writer.take().dump());
 }
 
-// What is needed about a row to cut metrics.jsonl and to continue the event files.
+// The facts about a row that cutting metrics.jsonl and continuing the event files need.
 struct RowSummary {
   int64_t step;
   std::optional<double> time;
@@ -76,7 +76,7 @@ struct CoveredRows {
 CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
   CoveredRows covered{read_rows(path), {}};
   size_t bytes = 0;
-  std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
+  std::optional<int64_t> beyond;  // the first step that the checkpoint does not cover
   std::map<std::string, int64_t> last = {{TrainRow::kEvent, -1}, {EvalRow::kEvent, -1}, {TasksRow::kEvent, -1}};
   SlowJob job("reading " + path.string(), std::count(covered.content.begin(), covered.content.end(), '\n'));
   if (step > 0)

@@ -45,10 +45,10 @@ class MetricsFile {
   // to and including the step, eval and tasks rows before it (those of the step itself come after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
-  // earlier rows that no other event file holds. `last_row` is the checksum of the last row that the checkpoint knows:
-  // the next row names it as its predecessor, so the loss of that row stays visible. Shows progress on a terminal if
-  // there are very many rows. Throws UserError if the file cannot be read or its rows are not in order, and Failure if
-  // it cannot be written; the file then keeps its rows.
+  // earlier rows that no other event file holds. `last_row` is the checksum of the last row that the checkpoint covers.
+  // The next row names it as its predecessor, so a loss of that row is detected. Shows progress on a terminal if there
+  // are very many rows. Throws UserError if the file cannot be read or its rows are not in order, and Failure if it
+  // cannot be written; the file then keeps its rows.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
               const std::optional<std::string>& last_row = std::nullopt);
   MetricsFile(const MetricsFile&) = delete;
@@ -60,7 +60,7 @@ class MetricsFile {
   // loss_ema: the loss of the weights' moving average, if there is one.
   void eval(const Progress& progress, const EvalResult& result, std::optional<double> loss_ema = std::nullopt);
   void tasks(const Progress& progress, const std::vector<TaskScore>& scores, int64_t shots);
-  // The step after `progress` gave numbers that are not finite: the run ends here.
+  // Records that the step after `progress` gave numbers that are not finite. The run ends here.
   void diverged(const Progress& progress);
   // The checksum of the last row; empty if there is none.
   const std::string& last_row() const { return last_row_; }

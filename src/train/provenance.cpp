@@ -43,7 +43,7 @@ ordered_json build_entry() {
 ordered_json read_history(const std::filesystem::path& path) {
   const char* remedy = "remove it to continue without a record of builds and machines";
   if (file_type_at(path) == std::filesystem::file_type::not_found) return ordered_json::array();
-  const std::string content = read_text_file(path);  // no advice to remove a file that cannot be read: it may be intact
+  const std::string content = read_text_file(path);  // its errors do not advise to remove the file
   const ordered_json record =
       with_remedy(remedy, [&] { return parse_sealed_json<ordered_json>(content, path.string()); });
   const auto whole = [](const ordered_json& entry) {

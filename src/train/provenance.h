@@ -1,11 +1,11 @@
 #pragma once
-// Which program on which machine trained a run: RUN/provenance.json,
-//   {"history": [{"from_step", "build": {"version", "commit", "type", "native", "products", "cuda", "compiler",
-//                 "checksum" (of the program's file)},
+// RUN/provenance.json records which program on which machine trained a run:
+//   {"history": [{"from_step", "build": {"version", "commit", "type", "native", "products", "cuda", "nccl",
+//                 "mpi", "compiler", "checksum" (of the program's file)},
 //                 "machine": {"host", "cpu", "gpu", "driver", "kernels"}, "threads" (of a rank), "ranks"}]}
-// An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without CUDA;
-// "gpu", "driver" and "kernels" ("hopper" or "portable") are null in runs on CPUs. Several hosts are joined by ", ";
-// the other machine fields are rank 0's.
+// An entry holds for the steps after "from_step", up to the next entry's. "cuda", "nccl" and "mpi" are null in builds
+// without them; "gpu", "driver" and "kernels" ("hopper" or "portable") are null in runs on CPUs. Several hosts are
+// joined by ", "; the other machine fields are rank 0's.
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 

@@ -28,13 +28,13 @@ bool starts_with_any(const std::string& path, std::initializer_list<const char*>
   return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
 }
 
-// Keys, as paths of flattened JSON, that do not affect what a step computes.
+// Whether a key has no effect on what a step computes. `path` is that of flattened JSON.
 bool is_free(const std::string& path) {
   return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/tasks/", "/train/cuda_graphs",
                                 "/checkpoint/", "/log/", "/distributed/", "/kernels/", "/device", "/data/tokenizer"});
 }
 
-// Keys that may be changed in the course of a run if the user asks for it.
+// Whether a key may be changed in the course of a run if the user asks for it.
 bool may_change(const std::string& path) {
   return starts_with_any(
       path, {"/train/steps", "/train/micro_batch_size", "/train/skip_spikes", "/schedule/", "/optimizer/learning_rate",
@@ -181,7 +181,7 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
 
 namespace {
 
-// resumed_config(). `remedy` says what the user can do about a difference.
+// Does the work of resumed_config(). `remedy` says what the user can do about a difference.
 Config continued_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set,
                         const std::function<std::string(const Difference&)>& remedy) {
   require_no_lost_run(run_dir);

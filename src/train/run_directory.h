@@ -68,8 +68,8 @@ Config branch_config(const std::filesystem::path& from, const Config& config);
 // Starts `run` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from` is a
 // run. Claims the folder and copies that checkpoint, and the metrics and history that led to it. `config` may differ
 // from the config of that run wherever resumed_config() accepts a change. The new run is then ready to be resumed.
-// Throws the errors of UnstartedRun::claim(), and UserError if a key differs that must not, if train.steps is not above
-// the checkpoint's step, or if the checkpoint or a file of that run is damaged or missing.
+// Throws the errors of UnstartedRun::claim(), and UserError if a key that may not change differs, if train.steps is not
+// above the checkpoint's step, or if the checkpoint or a file of that run is damaged or missing.
 void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config);
 
 }  // namespace gptmoe

@@ -14,7 +14,7 @@ namespace gptmoe {
 // does not count as training's.
 class RunEvaluation {
  public:
-  // What belongs to the run. All of it outlives the evaluation.
+  // Parts of the run. They outlive the evaluation.
   struct Run {
     const TrainConfig& train;
     Engine& engine;

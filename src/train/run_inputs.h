@@ -1,6 +1,6 @@
 #pragma once
-// What a run needs besides its own files: its tokenizer (the run's folder keeps a copy of it) and its shards. Both are
-// found from any current folder, and after the run's folder was moved.
+// Finds a run's tokenizer, of which the run's folder keeps a copy, and its shards. Both are found from any current
+// folder, and after the run's folder was moved.
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -40,13 +40,15 @@ void require_same_tokenizer(const std::filesystem::path& run_dir, const Tokenize
 // accessed, for example because of a broken link.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
+// The error of find_tokenizer() if there is no tokenizer.
+struct NoTokenizer : UserError {
+  using UserError::UserError;
+};
+
 // The tokenizer of a checkpoint: the one in the checkpoint's folder, else the copy in its run's folder, else the one
 // that the config names, relative to the current folder or to the folder where the run was trained (history.json).
 // Throws NoTokenizer naming the paths if there is none. Throws UserError if a path cannot be accessed, or if the
 // tokenizer is not the one that state.json or history.json records.
-struct NoTokenizer : UserError {
-  using UserError::UserError;
-};
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
 // For a run that continues: throws UserError if data.train or data.val match no file relative to the current folder,

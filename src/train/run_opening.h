@@ -1,5 +1,5 @@
 #pragma once
-// What rank 0 does in a run's folder before the run's state is loaded.
+// Opens a run's folder on rank 0, before the run's state is loaded.
 #include <filesystem>
 #include <memory>
 #include <optional>

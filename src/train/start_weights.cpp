@@ -77,7 +77,7 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, const std
   lines_.push_back(
       text("from ", source->path.string(), " (", source->kind, "); optimizer, schedule and data begin anew"));
   if (!source_->ignored_keys.empty())
-    lines_.push_back("ignored: keys of config.json that gptmoe does not know: " + joined(source_->ignored_keys));
+    lines_.push_back("ignored: unknown keys of config.json: " + joined(source_->ignored_keys));
   if (weights_.upcycled_rows() > 0) {
     upcycling_ = {upcycled_output_scale(config.model, config.router), kUpcycledRouterScale, config.train.init_noise,
                   static_cast<uint64_t>(config.seed)};

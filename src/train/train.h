@@ -15,7 +15,7 @@ struct TrainOptions {
   bool resume = false;
   std::filesystem::path branch = {};  // the run or checkpoint that the new run branches from; empty: none
   std::vector<std::string> set = {};  // with resume or branch: the config keys that --set gives
-  bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
+  bool restart = false;               // with resume: start over if there is no checkpoint, even if rows are lost
   std::string resume_command = {};    // the command that an interrupted run prints
   double matrix_rate = 0;             // FLOP/s of this rank's device on large products; 0: measured
   HopperCheck hopper_check = {};      // as for agreed_hopper(), once per run

@@ -35,8 +35,8 @@ namespace gptmoe {
 // One rank's part of a training run. Its functions throw as train() does.
 class Trainer {
  public:
-  // Sets up what one rank can do alone. `config` is the run's, with a number in train.micro_batch_size. Keeps
-  // references to `options` and `world`.
+  // Does the part of the setup that needs no other rank. `config` is the run's, with a number in
+  // train.micro_batch_size. Keeps references to `options` and `world`.
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
           HopperChoice hopper, std::string micro_batch_note);
   ~Trainer() { world_.set_probe({}); }

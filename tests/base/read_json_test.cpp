@@ -38,7 +38,7 @@ TEST(ReadJson, ErrorsNameLineColumnAndWhatWasExpected) {
 
 TEST(ReadJson, AZeroByteIsNotTheEnd) {
   EXPECT_EQ(error_in(std::string("{}\n\0{", 5)),
-            "f.json:2:1: a zero byte, which no JSON text holds; the file is damaged");
+            "f.json:2:1: a zero byte, which JSON text cannot contain; the file is damaged");
   EXPECT_EQ(error_in(std::string("[\"\0\"]", 5)).substr(0, 11), "f.json:1:3:");
 }
 

@@ -57,7 +57,7 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   write_text_file(files_ / "hf/config.json", config.dump());
   const std::string out = succeed({"import", "hf", "--out", "start"}).out;
   expect_contains(out, "tokenizer   none: the folder has none\n");
-  expect_contains(out, "ignored     keys of config.json that gptmoe does not know: new_key\n");
+  expect_contains(out, "ignored     unknown keys of config.json: new_key\n");
   write_text_file(files_ / "hf/tokenizer.json", R"({"model": {"type": "WordPiece"}})");
   expect_contains(succeed({"import", "hf", "--out", "other"}).out,
                   "/hf/tokenizer.json: model.type: \"WordPiece\" is not supported; ");

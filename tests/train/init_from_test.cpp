@@ -221,7 +221,7 @@ TEST_F(InitFrom, ADenseHuggingFaceModelBecomesExperts) {
   write_text_file(folder_ / "hf/config.json", config.dump());
   std::string screen;
   train_quietly(from(folder_ / "hf"), folder_ / "from_hf", false, &screen);
-  expect_contains(screen, "ignored: keys of config.json that gptmoe does not know: new_key");
+  expect_contains(screen, "ignored: unknown keys of config.json: new_key");
   EXPECT_EQ(metrics_of(run_), metrics_of(folder_ / "from_hf"));
 }
 
