@@ -129,7 +129,8 @@ def aims(portable_path, steps_path, dense_path):
              default >= (1 - DEFAULT_WITHIN) * topk)):
         print(f"| {aim} | {measured} | {'pass' if met else 'fail'} |")
         met_aims += met
-    print(f"\nresult: {default:,.0f} tokens/s (Default), {topk:,.0f} (TopK), {dense:,.0f} (dense); {met_aims} of 3 aims met")
+    print(f"\nresult: {default:,.0f} tokens/s (Default), {topk:,.0f} (TopK), {dense:,.0f} (dense); "
+          f"{met_aims} of 3 aims met")
 
 
 def pytorch(path, steps_path):
