@@ -51,10 +51,7 @@ say "training a tokenizer of $vocab_size entries"
 say "encoding"
 encode=("$tokenize" encode --tokenizer "$out.tmp/tokenizer.json")
 if [ -n "$val" ]; then
-  "${encode[@]}" --input "$documents" --output "$out.tmp"
-  "${encode[@]}" --input "$val" --output "$out.tmp/val"
-  for shard in "$out.tmp"/val/train_*.bin; do mv "$shard" "$out.tmp/val_${shard##*train_}"; done
-  rm -r "$out.tmp/val"
+  "${encode[@]}" --input "$documents" --val "$val" --output "$out.tmp"
 else
   # If there are too few documents to split, the tool advises an option that this script lacks, so its messages are held
   # back. They include the progress line, which only a large text needs.

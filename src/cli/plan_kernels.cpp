@@ -51,10 +51,10 @@ void print_hopper_kernels(const OpEstimates& ops) {
     for (const KernelEstimate& kernel : op.kernels) {
       if (kernel.tiles.empty()) continue;
       if (!any)
-        std::printf("\n%-30s %-19s %-42s %6s %7s %9s\n", "Hopper's kernels", "shape", "tile, stages, shared memory",
+        std::printf("\n%-40s %-19s %-39s %6s %7s %9s\n", "Hopper's kernels", "shape", "tile, stages, shared memory",
                     "calls", "GB", "ms");
       any = true;
-      std::printf("%-30s %-19s %-42s %6s %7s %9s\n", text(key.first, ": ", kernel.name).c_str(), key.second.c_str(),
+      std::printf("%-40s %-19s %-39s %6s %7s %9s\n", text(key.first, ": ", kernel.name).c_str(), key.second.c_str(),
                   kernel.tiles.c_str(), fixed(static_cast<double>(kernel.launches), 0).c_str(),
                   fixed(1e-9 * kernel.bytes, 1).c_str(), milliseconds(kernel.seconds).c_str());
     }

@@ -54,6 +54,25 @@ TEST_F(DocumentsDamage, TextThatCannotBeSplit) {
   EXPECT_EQ(read(input, 20).errors, Texts{});
 }
 
+TEST_F(DocumentsDamage, TextInUtf16) {
+  const std::string end = write("z.txt", "end");
+  for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"}) {
+    const std::string content = mark + std::string("h\0i\0", 4);
+    for (const std::string& path :
+         {write("a.txt", content), write("a.jsonl", content), write("a.txt.gz", gzip_of(content))}) {
+      TextInput input{.paths = {path, end}};
+      const std::string complaint = path +
+                                    ": byte 0: the byte order mark of UTF-16, which is not read; convert the file "
+                                    "with iconv -f UTF-16 -t UTF-8";
+      EXPECT_EQ(read(input, 1 << 20).error, complaint);
+      input.skip_errors = true;
+      const Reading all = read(input, 1 << 20);
+      EXPECT_EQ(all.documents, Texts{"end"});
+      EXPECT_EQ(all.errors, Texts{complaint});
+    }
+  }
+}
+
 TEST_F(DocumentsDamage, BytesThatTheTokenizerLacks) {
   const std::string good = random_text(9000), text = good + "\xFF " + random_text(9000), end = write("z.txt", "end");
   allowed[0xFF] = false;

@@ -70,6 +70,37 @@ TEST_F(EncodeCorpusTest, ValidationIsAShareOfTheDocuments) {
   }
 }
 
+TEST_F(EncodeCorpusTest, FilesForValidationFillItsShards) {
+  val_inputs = {write_long_text("val.txt", 40), write_documents(3, "val.jsonl")};
+  const JobSummary summary = encode(write_documents(5), {.threads = 3});
+  EXPECT_EQ(summary.train.counts.documents, 5);
+  EXPECT_EQ(summary.val.counts.documents, 4);
+  std::string train, val = read_text_file(val_inputs[0]) + "<|endoftext|>";
+  for (int i = 0; i < 5; ++i) train += document(i) + "<|endoftext|>";
+  for (int i = 0; i < 3; ++i) val += document(i) + "<|endoftext|>";
+  EXPECT_EQ(shard_text("train_000000.bin"), train);
+  EXPECT_EQ(shard_text("val_000000.bin"), val);
+  ShardSeals seals;
+  EXPECT_TRUE(seals.find(output / "val_000000.bin"));
+}
+
+TEST_F(EncodeCorpusTest, BadFilesForValidationAreRefused) {
+  const std::string train = write_documents(5);
+  const auto refusal = [&](const std::string& val, double fraction = 0) {
+    val_inputs = {val};
+    return error_of([&] { encode(train, {.val_fraction = fraction}); });
+  };
+  expect_contains(refusal(train), "in.jsonl: named by --input and by --val; name it once");
+  expect_contains(refusal((folder / "none.txt").string()), "none.txt: no such file or folder; correct --val");
+  expect_contains(refusal(write_documents(2, "val.jsonl"), 0.5), "--val and --val-fraction: both choose");
+  write_text_file(folder / "empty.txt", "");
+  EXPECT_EQ(refusal((folder / "empty.txt").string()), "no document with text in it among those of --val");
+  val_inputs = {train};
+  EXPECT_EQ(error_of([&] { encode((folder / "empty.txt").string(), {}); }),
+            "no document with text in it among those of --input");
+  EXPECT_FALSE(std::filesystem::exists(output)) << "nothing is left behind";
+}
+
 TEST(SplitPositionTest, IsUniformEvenOverSimilarDocuments) {
   std::vector<int> tenths(10);
   for (int i = 0; i < 10000; ++i) ++tenths[static_cast<size_t>(split_position("Chapter " + std::to_string(i)) * 10)];

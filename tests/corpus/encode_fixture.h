@@ -34,7 +34,7 @@ struct EncodeFixture : testing::Test {
   using Progress = std::function<void(const JobSummary&)>;
   JobSummary encode(const std::vector<std::string>& inputs, EncodeOptions options, const Progress& progress = {}) {
     if (options.output.empty()) options.output = output;
-    TextInput input{.paths = inputs};
+    TextInput input{.paths = inputs, .val_paths = val_inputs};
     input.skip_errors = skip_errors;
     DocumentReader documents(input, batch_bytes);
     return encode_corpus(documents, tokenizer, options, progress);
@@ -70,6 +70,7 @@ struct EncodeFixture : testing::Test {
   std::filesystem::path output = folder / "out";
   int64_t batch_bytes = 1 << 20;
   bool skip_errors = false;
+  std::vector<std::string> val_inputs;
   Tokenizer tokenizer = make_tokenizer();
 };
 

@@ -173,6 +173,21 @@ TEST_F(EncodeResumeTest, AnotherJobIsRefused) {
   }
 }
 
+TEST_F(EncodeResumeTest, FilesForValidationContinueAndAreCompared) {
+  EncodeOptions whole = options("val_whole"), job = options("val");
+  whole.val_fraction = job.val_fraction = 0;
+  val_inputs = {inputs.back()};
+  inputs.pop_back();
+  encode(inputs, whole);
+  for (int batches = 1; !run_for(batches, job); ++batches) ASSERT_LT(batches, 100);
+  expect_same_files(job.output, whole.output);
+  std::swap(val_inputs[0], inputs[1]);
+  expect_contains(error_of([&] { encode(inputs, job); }), "started with input file 2 ");
+  inputs.push_back(val_inputs[0]);
+  val_inputs.clear();
+  expect_contains(error_of([&] { encode(inputs, job); }), "started with --val 1 file, but now --val is not given");
+}
+
 TEST_F(EncodeResumeTest, AChangedInputIsRefused) {
   run_for(6, options("out"));
   write_documents(41, "c.jsonl");

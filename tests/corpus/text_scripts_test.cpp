@@ -34,9 +34,9 @@ class TextScripts : public ::testing::Test {
     write_text_file(folder_ / "book.txt", text);
     return prepare_file("book.txt", out);
   }
-  testing::ProcessResult prepare_file(const std::string& name, const std::string& out) {
+  testing::ProcessResult prepare_file(const std::string& name, const std::string& out, const std::string& val = "") {
     return testing::run(folder_.path(), {source_folder() + "/tools/prepare_text.sh", "--out", out, "--text", name,
-                                         "--vocab-size", "300"});
+                                         "--val", val, "--vocab-size", "300"});
   }
 
   TemporaryFolder folder_;
@@ -78,6 +78,10 @@ TEST_F(TextScripts, PrepareTextSplitsThemAndNeverAdvisesAnOptionThatItLacks) {
   for (const char* file : {"tokenizer.json", "train_000000.bin", "val_000000.bin"})
     EXPECT_TRUE(fs::exists(folder_ / "book" / file)) << file;
   EXPECT_FALSE(fs::exists(folder_ / "book/errors"));
+  write_text_file(folder_ / "val.txt", "Held out.\n");
+  const auto given = prepare_file("book.txt", "with_val", "val.txt");
+  EXPECT_EQ(given.exit_code, 0) << given.err;
+  expect_contains(read_text_file(folder_ / "with_val/manifest.json"), "\"file\": \"val_000000.bin\"");
 
   const auto small = prepare("One line.\n", "small");
   EXPECT_EQ(small.exit_code, 2);

@@ -1,4 +1,5 @@
 // Probes of tensor copies, barriers and the pool of registers.
+#include <cstring>
 #include <functional>
 
 #include "cuda/hopper_probe_memory.cuh"

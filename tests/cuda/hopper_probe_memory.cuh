@@ -49,5 +49,7 @@ class DeviceBytes {
 
 // Where the swizzle of 16, 32, 64 or 128 bytes puts a byte, counted from where its pattern begins.
 inline uint32_t swizzled(uint32_t at, uint32_t width) { return at ^ (at % (8 * width) >> 7) << 4; }
+// The byte of an element of two bytes in rows of 128 bytes that are swizzled.
+inline uint32_t by_rows(uint32_t row, uint32_t column) { return swizzled(row * 128 + column * 2, 128); }
 
 }  // namespace gptmoe::cuda

@@ -33,11 +33,13 @@ bool holds(const std::function<bool()>& right) {
 struct Operand {
   uint32_t start = 0, leading = 0, stride = 0, base_offset = 0;
   SharedSwizzle swizzle = SharedSwizzle::none;
-
-  __device__ uint64_t descriptor(const unsigned char* part) const {
-    return matrix_descriptor(part + start, leading, stride, swizzle) | static_cast<uint64_t>(base_offset) << 49;
-  }
 };
+
+// Only GPUs with Hopper's instructions use it.
+[[maybe_unused]] __device__ uint64_t descriptor_of(const Operand& operand, const unsigned char* part) {
+  return matrix_descriptor(part + operand.start, operand.leading, operand.stride, operand.swizzle) |
+         static_cast<uint64_t>(operand.base_offset) << 49;
+}
 
 // d = A B: A is kRows x kDepth, B kDepth x kColumns, d row-major. `image` becomes the block's shared memory: A at its
 // beginning, B at kOperandB. With kRegisters, A comes from `fragments`: four registers of each thread.
@@ -56,9 +58,9 @@ __global__ void __launch_bounds__(kThreads)
   float sums[kColumns / 2];
   wgmma_fence();
   if constexpr (kRegisters)
-    wgmma<kColumns, kMajorB>(sums, registers, b.descriptor(shared + kOperandB), false);
+    wgmma<kColumns, kMajorB>(sums, registers, descriptor_of(b, shared + kOperandB), false);
   else
-    wgmma<kColumns, kMajorA, kMajorB>(sums, a.descriptor(shared), b.descriptor(shared + kOperandB), false);
+    wgmma<kColumns, kMajorA, kMajorB>(sums, descriptor_of(a, shared), descriptor_of(b, shared + kOperandB), false);
   wgmma_commit();
   wgmma_wait<0>();
   GPTMOE_UNROLL
@@ -101,9 +103,8 @@ struct Image {
   }
 };
 
-// Layouts in which our kernels keep operands, and their descriptors by the manual.
+// Layouts in which our kernels keep operands, and their descriptors by the manual. kByRows describes by_rows().
 constexpr Operand kByRows{.stride = 1024, .swizzle = SharedSwizzle::bytes_128};
-uint32_t by_rows(uint32_t mn, uint32_t k) { return swizzled(mn * 128 + k * 2, 128); }
 constexpr Operand kByDepth64{.leading = 1024, .stride = 512, .swizzle = SharedSwizzle::bytes_64};
 uint32_t by_depth_64(uint32_t mn, uint32_t k) {
   return swizzled(mn % 32 * 2 + mn / 32 * 1024 + k % 8 * 64 + k / 8 * 512, 64);

@@ -117,6 +117,7 @@ void add_encode(CLI::App& app, Arguments& arguments, int& code) {
       app.add_subcommand("encode", "Encode text as shards train_*.bin and val_*.bin, or continue an interrupted job");
   add_tokenizer_options(encode, arguments)->required();
   add_text_options(encode, arguments);
+  encode->add_option("--val", arguments.input.val_paths, "Text for validation, named like that of --input");
   encode->add_option("--output", arguments.output, "Folder for the shards")->required();
   encode->add_option("--val-fraction", arguments.encode.val_fraction, "Share of documents held out for validation")
       ->capture_default_str();

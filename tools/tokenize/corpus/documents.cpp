@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -135,12 +136,27 @@ struct DocumentReader::OpenFile {
 DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
     : input_(std::move(input)), batch_bytes_(batch_bytes) {
   GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
-  InputListing listing = list_input_files(input_.paths, input_.skip_errors);
-  files_ = std::move(listing.files);
-  unread_ = std::move(listing.unread);
-  hidden_ = listing.hidden;
-  listing_errors_ = std::move(listing.errors);
-  for (const InputFile& file : files_) bytes_total_ += file.bytes;
+  list_files(input_.paths, "--input");
+  train_files_ = std::ssize(files_);
+  list_files(input_.val_paths, "--val");
+  std::set<std::optional<FileId>> train;
+  for (int64_t i = 0; i < std::ssize(files_); ++i) {
+    const InputFile& file = files_[static_cast<size_t>(i)];
+    const auto id = file.path == kStandardInput ? FileId{} : file_id(file.path);
+    if (i < train_files_)
+      train.insert(id);
+    else if (train.contains(id))
+      user_error(file.path, ": named by --input and by --val; name it once");
+    bytes_total_ += file.bytes;
+  }
+}
+
+void DocumentReader::list_files(const std::vector<std::string>& paths, const char* option) {
+  InputListing listing = list_input_files(paths, input_.skip_errors, option);
+  files_.insert(files_.end(), listing.files.begin(), listing.files.end());
+  unread_ += listing.unread;
+  hidden_ += listing.hidden;
+  listing_errors_.insert(listing_errors_.end(), listing.errors.begin(), listing.errors.end());
 }
 
 DocumentReader::~DocumentReader() = default;
@@ -166,6 +182,7 @@ std::optional<TextBatch> DocumentReader::next() {
     TextBatch batch;
     batch.begin = position_;
     batch.path = label_of(files_[static_cast<size_t>(position_.file)]);
+    batch.validation = position_.file >= train_files_;
     if (!open_) open_file(batch);
     if (open_) {
       batch.json_lines = open_->json_lines;
@@ -200,6 +217,11 @@ void DocumentReader::open_file(TextBatch& batch) try {
     open_->json_lines = format.json_lines;
     if (format.compression == Compression::none) open_->bytes_expected = file.bytes;
   }
+  if (position_.byte > 0) return;
+  open_->fill(2);
+  if (open_->ahead.starts_with("\xFF\xFE") || open_->ahead.starts_with("\xFE\xFF"))
+    user_error(open_->label, ": byte 0: the byte order mark of UTF-16, which is not read; convert the file with ",
+               "iconv -f UTF-16 -t UTF-8");
 } catch (const UserError& error) {
   close_file();
   complain(batch, error.what());

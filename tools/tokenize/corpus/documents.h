@@ -26,6 +26,7 @@ namespace gptmoe {
 
 struct TextInput {
   std::vector<std::string> paths = {};         // files, folders, patterns, "-"
+  std::vector<std::string> val_paths = {};     // the same, for validation; read after `paths`
   std::string field = "text";                  // of .jsonl
   int64_t max_line_bytes = int64_t{16} << 20;  // of a .jsonl line, or of a part of .txt that cannot be cut
   bool skip_errors = false;                    // count damaged lines and files and continue, rather than throw
@@ -49,6 +50,7 @@ struct TextBatch {
   std::string bytes;  // with kTextPadding of spare capacity
   std::string path;   // for messages
   bool json_lines = false;
+  bool validation = false;  // from one of val_paths
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
   std::optional<uint64_t> document_hash;              // if requested: the hash of a whole .txt that has several pieces
@@ -57,9 +59,9 @@ struct TextBatch {
 
 class DocumentReader {
  public:
-  // Finds the files without reading them. Throws UserError if an input does not exist, is of another kind, or is a
-  // folder or pattern without text. Batches hold about `batch_bytes`, or more if a single line is longer: lines are
-  // never cut.
+  // Finds the files without reading them. Throws UserError if an input does not exist, is of another kind, is a folder
+  // or pattern without text, or is both among the paths and among the val_paths. Batches hold about `batch_bytes`, or
+  // more if a single line is longer: lines are never cut.
   explicit DocumentReader(TextInput input, int64_t batch_bytes = int64_t{1} << 20);
   ~DocumentReader();
 
@@ -85,6 +87,7 @@ class DocumentReader {
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
+  int64_t train_files() const { return train_files_; }         // the first of files(); the others are from val_paths
   const UnreadFiles& files_unread() const { return unread_; }  // InputListing::unread
   int64_t files_hidden() const { return hidden_; }             // InputListing::hidden
   // Progress, which any thread may ask for: the bytes read from disk so far, and the size of all files together.
@@ -93,6 +96,7 @@ class DocumentReader {
 
  private:
   struct OpenFile;
+  void list_files(const std::vector<std::string>& paths, const char* option);
   void open_file(TextBatch& batch);
   void close_file();
   size_t read_until(size_t (*find)(std::string_view text, size_t from));
@@ -106,6 +110,7 @@ class DocumentReader {
   TextInput input_;
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
+  int64_t train_files_ = 0;
   UnreadFiles unread_;
   int64_t bytes_total_ = 0, hidden_ = 0;
   std::vector<std::string> listing_errors_;  // not reported yet

@@ -33,7 +33,7 @@ class BatchEncoder {
           if (!(piece.begins && piece.ends) && !tokenizer_.encodes_pieces())
             user_error(batch.path, ": this tokenizer has a token of several words, so it cannot encode a ",
                        "document of several MiB in pieces; put the document on one line of a .jsonl file");
-          append(piece, encoded);
+          append(piece, part_for(piece, batch, encoded));
         },
         encoded.errors);
     // batch.errors come after the batch's text.
@@ -42,8 +42,7 @@ class BatchEncoder {
   }
 
  private:
-  void append(const DocumentPiece& piece, EncodedBatch& encoded) {
-    EncodedPart& part = side_of(piece, encoded);
+  void append(const DocumentPiece& piece, EncodedPart& part) {
     ids_.clear();
     tokenizer_.encode(piece.text, cache_, ids_);
     if (piece.ends) ids_.push_back(*tokenizer_.end_of_text());
@@ -55,7 +54,8 @@ class BatchEncoder {
     part.counts.tokens += tokens;
   }
 
-  EncodedPart& side_of(const DocumentPiece& piece, EncodedBatch& encoded) const {
+  EncodedPart& part_for(const DocumentPiece& piece, const TextBatch& batch, EncodedBatch& encoded) const {
+    if (batch.validation) return encoded.val;
     if (val_fraction_ == 0) return encoded.train;
     GPTMOE_CHECK(piece.hash || (piece.begins && piece.ends));
     const double position = split_position_of(piece.hash ? *piece.hash : hash_bytes(piece.text));

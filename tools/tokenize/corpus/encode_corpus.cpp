@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/progress.h"
 
 namespace gptmoe {
 namespace {
@@ -16,7 +17,9 @@ JobIdentity identity_of(const DocumentReader& documents, const Tokenizer& tokeni
     identity.end_of_text = tokenizer.vocabulary().tokens[static_cast<size_t>(*end)];
   identity.val_fraction = options.val_fraction;
   identity.shard_tokens = options.shard_tokens;
-  identity.options = {{"field", documents.input().field}};
+  const int64_t val_files = std::ssize(documents.files()) - documents.train_files();
+  identity.options = {{"field", documents.input().field},
+                      {"val", val_files == 0 ? kNotGiven : plural(val_files, "file")}};
   identity.inputs = documents.files();
   return identity;
 }
@@ -29,6 +32,9 @@ struct Stopped {};
 JobSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                          const std::function<void(const JobSummary&)>& progress) {
   GPTMOE_CHECK(options.threads >= 1);
+  const bool has_val_files = documents.train_files() < std::ssize(documents.files());
+  if (options.val_fraction > 0 && has_val_files)
+    user_error("--val and --val-fraction: both choose the validation data; give one of them");
   ShardJob job(options.output, identity_of(documents, tokenizer, options), options.checkpoint_seconds);
   if (job.resumed_at()) documents.seek(*job.resumed_at());
   return job.run([&] {
@@ -44,6 +50,9 @@ JobSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, 
     job.finish([&] {
       require_documents(job.summary().documents(), documents, job.summary().skipped);
       job.refuse_split("give several .txt files, a .jsonl with one document per line, or --val-fraction 0");
+      if (job.summary().train.counts.documents == 0) user_error("no document with text in it among those of --input");
+      if (has_val_files && job.summary().val.counts.documents == 0)
+        user_error("no document with text in it among those of --val");
     });
   });
 }

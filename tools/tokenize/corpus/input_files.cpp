@@ -29,23 +29,23 @@ std::string for_several(std::string_view remedy) {
 // Builds the listing, input by input.
 class Lister {
  public:
-  explicit Lister(bool skip_errors) : skip_errors_(skip_errors) {}
+  Lister(bool skip_errors, const char* option) : skip_errors_(skip_errors), option_(option) {}
 
   void add_folder(const std::string& folder) {
     walk(folder, true);
     refuse_unread(folder);
     if (texts_.empty())
       user_error(folder, ": no files in this folder whose names end in ", kReadNames,
-                 listing_.hidden > 0 ? " (hidden files and folders are read only if they are named)" : "",
-                 "; correct --input");
+                 listing_.hidden > 0 ? " (hidden files and folders are read only if they are named)" : "", "; correct ",
+                 option_);
     end_input();
   }
 
   void add_pattern(const std::string& pattern) {
     const auto matches = glob_files(pattern);
     if (matches.empty() && pattern.find_first_of("*?[") == std::string::npos)
-      user_error(pattern, ": no such file or folder; correct --input");
-    if (matches.empty()) user_error(pattern, ": nothing matches this pattern; correct --input");
+      user_error(pattern, ": no such file or folder; correct ", option_);
+    if (matches.empty()) user_error(pattern, ": nothing matches this pattern; correct ", option_);
     for (const fs::path& path : matches) {
       std::error_code broken_link;
       if (fs::is_directory(path, broken_link)) {
@@ -56,7 +56,7 @@ class Lister {
     }
     refuse_unread(pattern);
     if (texts_.empty())
-      user_error(pattern, ": this pattern matches no files whose names end in ", kReadNames, "; correct --input");
+      user_error(pattern, ": this pattern matches no files whose names end in ", kReadNames, "; correct ", option_);
     end_input();
   }
 
@@ -100,7 +100,7 @@ class Lister {
       message += text("; ", files.count > 1 ? for_several(remedy) : remedy, " (", files.names(), ")");
     promising_.clear();
     if (!skip_errors_)
-      user_error(message, "; or name only the files to read with --input, or leave ", several ? "them" : "it",
+      user_error(message, "; or name only the files to read with ", option_, ", or leave ", several ? "them" : "it",
                  " out with --on-error skip");
     listing_.errors.push_back(message);
   }
@@ -122,7 +122,7 @@ class Lister {
     }
     if (!error) return;
     const std::string message = text(folder.string(), ": cannot list the folder: ", error.message());
-    if (named) user_error(message, "; make it readable or correct --input");
+    if (named) user_error(message, "; make it readable or correct ", option_);
     if (!skip_errors_) user_error(message, "; make it readable, or leave it out with --on-error skip");
     listing_.errors.push_back(message);
   }
@@ -137,6 +137,7 @@ class Lister {
   }
 
   bool skip_errors_;
+  const char* option_;
   InputListing listing_;
   std::map<FileId, std::string> named_;               // the files listed so far
   std::vector<fs::path> texts_, promising_, others_;  // of one input: read, refused, left out
@@ -165,26 +166,33 @@ void UnreadFiles::add(const std::string& path) {
   if (count++ < kNamed) first.push_back(path);
 }
 
+UnreadFiles& UnreadFiles::operator+=(const UnreadFiles& other) {
+  count += other.count;
+  for (const std::string& path : other.first)
+    if (std::ssize(first) < kNamed) first.push_back(path);
+  return *this;
+}
+
 std::string UnreadFiles::names() const {
   std::string list;
   for (const std::string& path : first) list += (list.empty() ? "" : ", ") + replace_malformed(path);
   return list + (count > kNamed ? ", ..." : "");
 }
 
-InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors) {
-  Lister lister(skip_errors);
+InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors, const char* option) {
+  Lister lister(skip_errors, option);
   for (const std::string& input : inputs) {
     std::error_code error;
     const auto kind = fs::status(input, error).type();
     if (input == kStandardInput) {
-      if (std::count(inputs.begin(), inputs.end(), input) > 1) user_error("--input - is given twice; give it once");
+      if (std::count(inputs.begin(), inputs.end(), input) > 1) user_error(option, " - is given twice; give it once");
       lister.add_file({input});
     } else if (kind == fs::file_type::directory) {
       lister.add_folder(input);
     } else if (kind == fs::file_type::not_found) {
       lister.add_pattern(input);
     } else if (kind == fs::file_type::none) {
-      user_error(input, ": cannot open: ", error.message(), "; make it readable or correct --input");
+      user_error(input, ": cannot open: ", error.message(), "; make it readable or correct ", option);
     } else if (text_format(input)) {
       lister.add_file(input_file(input));
     } else {

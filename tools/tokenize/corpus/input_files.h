@@ -35,6 +35,7 @@ struct UnreadFiles {
   static constexpr int64_t kNamed = 3;
 
   void add(const std::string& path);
+  UnreadFiles& operator+=(const UnreadFiles& other);
   // "a.md, b.py", or "a.md, b.md, c.md, ..." if there are more.
   std::string names() const;
 };
@@ -53,7 +54,8 @@ struct InputListing {
 // exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links lead
 // to the same file. It also throws UserError if a folder or pattern has files that are not read although their names
 // promise text (remedy_for_unread()). With skip_errors, such files are left out, and so are subfolders that cannot be
-// listed.
-InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
+// listed. Messages name `option`, the one that takes the inputs.
+InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false,
+                              const char* option = "--input");
 
 }  // namespace gptmoe

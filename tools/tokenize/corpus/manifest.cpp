@@ -253,7 +253,7 @@ void check_same_job(const fs::path& folder, const JobIdentity& recorded, const J
   for (const auto& [name, is] : asked.options) {
     const auto was = std::find_if(recorded.options.begin(), recorded.options.end(),
                                   [&, &key = name](const auto& option) { return option.first == key; });
-    const std::string value = was == recorded.options.end() ? "not recorded" : was->second;
+    const std::string value = was == recorded.options.end() ? kNotGiven : was->second;
     if (value != is) differs("--" + name, value, is);
   }
   for (size_t i = 0; i < std::min(recorded.inputs.size(), asked.inputs.size()); ++i) {
