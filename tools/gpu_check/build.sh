@@ -17,7 +17,8 @@ status=0
 cmake -S "$repo_dir" -B "$build_dir" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DGPTMOE_CUDA=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DGPTMOE_DEPS_DIR="$deps" 2>&1 | tee "$out/configure.txt" || status=$?
 if grep -q "GoogleTest not found\|tools/pack_dependencies.sh" "$out/configure.txt"; then
-  echo "nlohmann/json, CLI11 or GoogleTest is missing: run tools/pack_dependencies.sh deps elsewhere, and copy deps/ here"
+  echo "nlohmann/json, CLI11 or GoogleTest is missing: run tools/pack_dependencies.sh deps where they can be" \
+    "installed, and copy deps/ here"
   exit 1
 fi
 [ "$status" = 0 ] || exit "$status"
