@@ -145,8 +145,8 @@ def pytorch(path, steps_path):
         ratio = f"{ours[row['router']] / row['tokens_per_second']:.2f}" if row["router"] in ours else "not measured"
         print(f"| {row['router']} | {row['tokens_per_second']:,.0f} | {row['model_gflops'] / 1e3:.1f} | "
               f"{row.get('peak_mib', 0):,.0f} | {how} | {ratio} |")
-        found.append(f"{row['router']}: {row['tokens_per_second']:,.0f} tokens/s {row['mode']}, gptmoe / PyTorch {ratio}")
-    print(f"\nresult: {'; '.join(found)}")
+        found.append(f"{row['router']} {row['tokens_per_second']:,.0f} tokens/s ({row['mode']}); gptmoe / it {ratio}")
+    print(f"\nresult: {', '.join(found)}")
 
 
 COMMANDS = {"aims": aims, "tokens": tokens, "curves": curves, "steps": steps, "pytorch": pytorch}
