@@ -2,32 +2,42 @@
 # On a machine with an NVIDIA GPU: builds, tests and measures the CUDA backend in less than nine minutes, and writes a
 # Markdown summary. docs/gpu.md explains the stages.
 #
-#   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
+#   tools/gpu_check.sh [--only STAGE,...] [--out DIR] [--deps DIR] [--limit SECONDS]
+#   tools/gpu_check.sh --rehearse [--plant STAGE] [...]
 #
-# Stages: build, probes, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. If a stage other than the first
-# fails, the others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. The script needs CUDA's
-# nvcc, CMake, a C++ compiler and python3 (the last stage also PyTorch), but no network and no packages: if
-# nlohmann/json, CLI11 and GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them and
-# copy the folder here as deps/, or name it with --deps DIR.
+# Stages: build, probes, tests, ops, steps, pytorch, sanitize, curves, repeat, ranks. If a stage other than the first
+# fails, the others still run. DIR (default: runs/gpu_check) receives summary.md, details.md and the logs. The script
+# needs CUDA's nvcc, CMake, a C++ compiler and python3 (the stage pytorch also PyTorch), but no network and no packages:
+# if nlohmann/json, CLI11 and GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them
+# and copy the folder here as deps/, or name it with --deps DIR.
+#
+# --rehearse needs no GPU: the same stages run with small sizes on the simulated GPU. The build takes as long as it
+# needs. --plant makes a stage meet a fault, which it must find. tools/rehearse_gpu_check.sh tries all of this.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all_stages=(build probes tests ranks sanitize repeat curves ops steps pytorch)
+# The most valuable come first: if all take as long as they may, the last ones are left out.
+all_stages=(build probes tests ops steps pytorch sanitize curves repeat ranks)
 # Seconds that a stage may take.
-declare -A limits=([build]=270 [probes]=90 [tests]=120 [ranks]=60 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120
-  [steps]=200 [pytorch]=200)
+declare -A limits=([build]=200 [probes]=60 [tests]=90 [ops]=75 [steps]=120 [pytorch]=120 [sanitize]=90 [curves]=60
+  [repeat]=30 [ranks]=40)
 
-stages=("${all_stages[@]}") summary='' deps=${GPTMOE_DEPS_DIR:-} total=530
+stages=("${all_stages[@]}") out='' deps=${GPTMOE_DEPS_DIR:-} total=530 rehearse='' planted=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --only | --summary | --deps | --limit)
+    --rehearse)
+      rehearse=1
+      shift
+      ;;
+    --only | --out | --deps | --limit | --plant)
       [ $# -ge 2 ] || die "$1 needs a value"
       case $1 in
         --only) IFS=, read -r -a stages <<<"$2" ;;
-        --summary) summary=$(realpath -m "$2") ;;
+        --out) out=$2 ;;
         --deps) deps=$2 ;;
         --limit) total=$2 ;;
+        --plant) planted=$2 ;;
       esac
       shift 2
       ;;
@@ -43,7 +53,17 @@ for stage in "${stages[@]}"; do
 done
 [[ $total =~ ^[1-9][0-9]*$ ]] || die "--limit $total: give a whole number of seconds"
 
+if [ -n "$planted" ]; then
+  [ -n "$rehearse" ] || die "--plant $planted: needs --rehearse"
+  [ -n "${limits[$planted]:-}" ] || die "--plant $planted: the stages are ${all_stages[*]}"
+fi
+
 PATH=$PATH:/usr/local/cuda/bin
+export rehearse planted repo_dir build_dir=$repo_dir/build-gpu programs=$repo_dir/build-gpu
+if [ -n "$rehearse" ]; then
+  programs=$repo_dir/tools/gpu_check/rehearsal
+  PATH=$programs:$PATH
+fi
 gpu=${CUDA_VISIBLE_DEVICES:-0}
 export gpu=${gpu%%,*}
 query() { nvidia-smi -i "$gpu" --query-gpu="$1" --format=csv,noheader,nounits; }
@@ -54,15 +74,19 @@ command -v nvcc >/dev/null || die "gpu_check: no nvcc found; install the CUDA to
 
 [ -n "$deps" ] || [ ! -d "$repo_dir/deps" ] || deps=$repo_dir/deps
 [ -z "$deps" ] || deps=$(realpath "$deps")
-export deps repo_dir build_dir=$repo_dir/build-gpu out=$repo_dir/runs/gpu_check
-summary=${summary:-$out/summary.md}
-mkdir -p "$out" "$(dirname "$summary")"
+out=$(realpath -m "${out:-$repo_dir/runs/gpu_check}")
+export deps out
+mkdir -p "$out"
 
-passed=0 failed=0 table='' built=1
+# What the stage found, in a line: the last one of its log that begins with "result: ".
+finding() { sed -n 's/^result: //p' "$out/$1.log" | tail -n 1 | tr '|' ' '; }
+
+passed=0 failed=0 skipped=0 table='' built=1
 for stage in "${stages[@]}"; do
   limit=${limits[$stage]} begin=$SECONDS status=0
   if [ "$stage" = build ]; then rm -f "$build_dir/commit"; fi
   [ "$limit" -le $((total - SECONDS)) ] || limit=$((total - SECONDS))
+  if [ "$stage" = build ] && [ -n "$rehearse" ]; then limit=3600; fi
   rm -f "$out/$stage.md"
   if [ ! "$built" ]; then
     status=1
@@ -73,28 +97,43 @@ for stage in "${stages[@]}"; do
     status=124
     echo "not started: no time left" >"$out/$stage.log"
   fi
+  found=$(finding "$stage")
   case $status in
     0) result=passed passed=$((passed + 1)) ;;
-    124 | 137) result="failed: not finished in $((limit > 0 ? limit : 0)) s" failed=$((failed + 1)) ;;
-    *) result="failed: $(tail -n 1 "$out/$stage.log" | tr '|' ' ' | cut -c 1-200)" failed=$((failed + 1)) ;;
+    77) result="not run" skipped=$((skipped + 1)) ;;
+    *)
+      result="**failed**" failed=$((failed + 1))
+      case $status in
+        124 | 137) found="not finished in $((limit > 0 ? limit : 0)) s" ;;
+        *) found=$(tail -n 1 "$out/$stage.log" | tr '|' ' ' | cut -c 1-200) ;;
+      esac
+      ;;
   esac
   if [ "$stage" = build ] && [ "$status" != 0 ]; then built=; fi
-  say "$stage: $result, $((SECONDS - begin)) s"
-  [ "$status" = 0 ] || tail -n 20 "$out/$stage.log" | sed 's/^/   /'
-  table+="| $stage | $result | $((SECONDS - begin)) |"$'\n'
+  took=$((SECONDS - begin))
+  say "$stage: ${result//\*/}, $took s${found:+: $found}"
+  [ "$status" = 0 ] || [ "$status" = 77 ] || tail -n 20 "$out/$stage.log" | sed 's/^/   /'
+  table+="| $stage | $result | $took | $found |"$'\n'
+  if [ "$stage" = build ] && [ -n "$rehearse" ]; then SECONDS=0; fi
 done
 
+counts="$passed stages passed, $failed failed"
+[ "$skipped" = 0 ] || counts+=", $skipped not run"
 {
-  printf '# GPU check: %s stages passed, %s failed\n\n' "$passed" "$failed"
+  printf '# GPU check%s: %s\n\n' "${rehearse:+, rehearsed on the simulated GPU}" "$counts"
   printf '%s: %s (compute capability %s, %s MiB), driver %s, CUDA %s, %s cores, commit %s\n\n' \
     "$(date -u '+%Y-%m-%d %H:%M UTC')" "$gpu_name" "$(query compute_cap)" "$(query memory.total)" \
     "$(query driver_version)" "$(nvcc --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" "$(nproc)" \
     "$(cat "$build_dir/commit" 2>/dev/null || echo unknown)"
-  printf '| stage | result | seconds |\n|---|---|---:|\n%s' "$table"
+  printf '| stage | result | seconds | what it found |\n|---|---|---:|---|\n%s\n' "$table"
+  printf 'details.md has the tables of the stages.\n'
+} >"$out/summary.md"
+{
+  printf '# GPU check: details\n'
   for stage in "${stages[@]}"; do
     [ ! -s "$out/$stage.md" ] || printf '\n## %s\n\n%s\n' "${stage^}" "$(<"$out/$stage.md")"
   done
-} >"$summary"
-say "summary: $summary"
-printf 'gpu_check: %d stages passed, %d failed\n' "$passed" "$failed"
+} >"$out/details.md"
+say "summary: $out/summary.md"
+printf 'gpu_check: %s\n' "$counts"
 [ "$failed" = 0 ]

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "bench/benches.h"
 #include "bench/layers.h"
+#include "engine/notes.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -33,6 +34,7 @@ class LayerBench {
       measured_[i].backward.push_back(layers_.seconds(layer.backward));
     }
   }
+  void print_notes() { gptmoe::print_notes(layers_.ops()); }
   void forget() { measured_.assign(measured_.size(), {}); }
 
   void report(BenchOutput& output) {
@@ -93,6 +95,7 @@ void bench_layer(const VariantOptions& options, int64_t rounds, const BenchOptio
   }
   for (const auto& layers : benches) layers->report(output);
   output.finish();
+  for (const auto& layers : benches) layers->print_notes();
 }
 
 }  // namespace gptmoe

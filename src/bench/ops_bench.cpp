@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "bench/benches.h"
 #include "engine/backend.h"
+#include "engine/notes.h"
 #include "op_cases/case_cost.h"
 #include "op_cases/case_run.h"
 #include "predict/gpu_times.h"
@@ -68,7 +69,7 @@ void bench_ops(const std::string& part, const BenchOptions& options) {
   if (!options.device.empty()) config.device = options.device;
   if (!options.precision.empty()) config.precision = options.precision;
   if (!options.hopper.empty()) config.kernels.hopper = options.hopper;
-  const auto ops = make_backend(config, choose_hopper(config, options.hopper_check).used);
+  const auto ops = make_backend(config, choose_hopper_with_note(config, options.hopper_check));
   std::vector<const OpCase*> chosen;
   for (const OpCase& op : ops->memory().on_host() ? op_cases().benchmarks : op_cases().gpu_benchmarks)
     if (op.name.find(part) != std::string::npos) chosen.push_back(&op);
@@ -81,6 +82,7 @@ void bench_ops(const std::string& part, const BenchOptions& options) {
     bench.measure(*chosen[i]);
   }
   output.finish();
+  print_notes(*ops);
 }
 
 }  // namespace gptmoe

@@ -6,6 +6,7 @@
 #include "bench/benches.h"
 #include "bench/speed_chart.h"
 #include "bench/step_account.h"
+#include "engine/notes.h"
 #include "report/number_text.h"
 #include "report/svg_files.h"
 
@@ -124,6 +125,7 @@ void bench_step(const VariantOptions& options, const StepOptions& step, const Be
     chart->commit();
   }
   output.finish();
+  for (const auto& run : runs) print_notes(run->ops());
 }
 
 }  // namespace gptmoe

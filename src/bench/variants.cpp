@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/progress.h"
+#include "engine/notes.h"
 #include "train/given_config.h"
 
 namespace gptmoe {
@@ -37,7 +38,7 @@ std::vector<Variant> make_variants(const VariantOptions& options, const BenchOpt
         if (!bench.hopper.empty()) variant.config.kernels.hopper = bench.hopper;
         if (experts > 0) variant.label += text(", ", plural(experts, "expert"));
         if (tokens > 0) variant.label += text(", ", plural(tokens, "token"));
-        variant.hopper = choose_hopper(variant.config, bench.hopper_check).used;
+        variant.hopper = choose_hopper_with_note(variant.config, bench.hopper_check);
         variants.push_back(std::move(variant));
       }
     }

@@ -16,8 +16,8 @@
 #include "cli/path_check.h"
 #include "config/validate.h"
 #include "engine/backend.h"
-#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
+#include "engine/notes.h"
 #include "inference/evaluate.h"
 #include "records/record_json.h"
 #include "records/run_folder.h"
@@ -70,7 +70,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
   const int64_t B = config.train.micro_batch_size, T = config.train.sequence_length;
   const int64_t routing_batches = std::max<int64_t>(1, arguments.tokens / (B * T));
   const std::vector<Domain> domains = domain_batches(texts, B, T, routing_batches);
-  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
+  const auto ops = make_backend(config, choose_hopper_with_note(config, own_hopper_check()));
   Engine engine(config, Purpose::forward, B, T, *ops);
   require_room(config, engine, *ops, ops->memory());
   engine.commit(*ops);
@@ -78,8 +78,12 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 
   ProgressLine line;
   const JobClock clock;
-  return analyze(config, engine, *ops, batches_of(loader, B), domains, {routing_batches, arguments.batches},
-                 [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
+  const Analysis analysis =
+      analyze(config, engine, *ops, batches_of(loader, B), domains, {routing_batches, arguments.batches},
+              [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
+  line.clear();
+  print_notes(*ops);
+  return analysis;
 }
 
 void run(const AnalyzeArguments& arguments) {

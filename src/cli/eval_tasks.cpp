@@ -12,8 +12,8 @@
 #include "cli/number_check.h"
 #include "cli/path_check.h"
 #include "engine/backend.h"
-#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
+#include "engine/notes.h"
 #include "inference/score_table.h"
 
 namespace gptmoe {
@@ -45,7 +45,7 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
   const Config& config = run.config;
   const int64_t context = config.model.max_position_embeddings;
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
-  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
+  const auto ops = make_backend(config, choose_hopper_with_note(config, own_hopper_check()));
   const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
   require_room(config, largest, *ops, ops->memory());
   Engine engine(config, Purpose::forward, 1, 1, *ops);  // each sequence runs in a window of its own length
@@ -64,6 +64,7 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
     items.push_back(score_items(tasks[t], requests[t], likelihoods));
     on_task(t, items.back());
   }
+  print_notes(*ops);
   return items;
 }
 

@@ -16,8 +16,8 @@
 #include "cli/path_check.h"
 #include "data/open_sources.h"
 #include "engine/backend.h"
-#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
+#include "engine/notes.h"
 #include "inference/evaluate.h"
 #include "inference/score_table.h"
 
@@ -71,7 +71,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;
-  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
+  const auto ops = make_backend(config, choose_hopper_with_note(config, own_hopper_check()));
   const auto world = make_single_world();
   const auto communicator = world->make_host_communicator();
   Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
@@ -100,6 +100,7 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedTe
     score.perplexity = result.perplexity;
     scores.push_back(std::move(score));
   }
+  print_notes(*ops);
   return scores;
 }
 

@@ -18,8 +18,8 @@
 #include "cli/number_check.h"
 #include "cli/path_check.h"
 #include "engine/backend.h"
-#include "engine/hopper_choice.h"
 #include "engine/memory_check.h"
+#include "engine/notes.h"
 #include "inference/prompt_file.h"
 #include "tokenizer/utf8.h"
 
@@ -130,7 +130,7 @@ void run(const GenerateArguments& arguments) {
   say_which_prompts_are_cut(prompts, tokens, context);
   const Lengths lengths =
       arguments.interactive ? Lengths{context, context} : lengths_of(tokens, arguments.options.tokens, context);
-  const auto ops = make_backend(config, choose_hopper(config, own_hopper_check()).used);
+  const auto ops = make_backend(config, choose_hopper_with_note(config, own_hopper_check()));
   Engine largest(config, Purpose::forward, 1, lengths.pass, *ops);
   largest.count_also("keys and values", TextCache::bytes(largest.gpt(), *ops, lengths.positions));
   require_room(config, largest, *ops, ops->memory());
@@ -142,6 +142,7 @@ void run(const GenerateArguments& arguments) {
     converse(cache, tokenizer, arguments.options, arguments.seed);
   else
     write_all(cache, tokenizer, arguments, prompts, tokens);
+  print_notes(*ops);
 }
 
 }  // namespace

@@ -65,10 +65,11 @@ Verdict run_check(const HopperCheck& check, int local_rank, int local_size) {
 HopperChoice choice_of(const Verdict& verdict, const std::string& where) {
   switch (verdict.kind) {
     case Verdict::Kind::passed: return {true, "they passed their check on this GPU"};
-    case Verdict::Kind::failed: return {false, text("Hopper's failed their check on this GPU: ", verdict.why, where)};
+    case Verdict::Kind::failed:
+      return {false, text("Hopper's failed their check on this GPU: ", verdict.why, where), true};
     case Verdict::Kind::prevented: break;
   }
-  return {false, text("Hopper's could not be checked: ", verdict.why)};
+  return {false, text("Hopper's could not be checked: ", verdict.why), true};
 }
 
 // The verdicts of earlier processes.

@@ -27,7 +27,8 @@ inline HopperCheck own_hopper_check() { return {.program = "/proc/self/exe"}; }
 
 struct HopperChoice {
   bool used = false;
-  std::string why = {};  // for the startup summary; empty if there is no choice, as on a CPU
+  std::string why = {};   // for the startup summary; empty if there is no choice, as on a CPU
+  bool unproven = false;  // whether Hopper's kernels are left out because they failed their check or were not checked
 
   // "Hopper's (they passed their check on this GPU)"; empty if there was no choice.
   std::string line() const;

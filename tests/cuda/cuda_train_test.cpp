@@ -85,6 +85,12 @@ TEST(TwoHundredSteps, InBf16StayWithinOnePercentOfF32) {
   expect_curves_within_one_percent_of_f32([] { return make_cuda_ops(DType::bf16); }, 16, 0.92);
 }
 
+TEST(TwoHundredSteps, OfDefaultInBf16AreThoseOfF32) {
+  if (kSanitized) GTEST_SKIP() << "compares numbers; the other tests run the same code";
+  omp_set_num_threads(1);
+  expect_default_curve_close_to_f32([] { return make_cuda_ops(DType::bf16); });
+}
+
 class DeviceRun : public GuardedDevice {
  protected:
   Config config(const std::string& device, const std::string& precision = "auto", int64_t steps = 12) const {

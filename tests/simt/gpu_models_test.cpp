@@ -1,6 +1,9 @@
-// Planted bugs that show on one of the simulated GPUs only, or only at some addresses.
+// Planted bugs that show on one of the simulated GPUs only, only at some addresses, or only where functions err.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/cuda/instructions.cuh"
@@ -84,6 +87,30 @@ TEST_F(GpuModels, TensorCoresKeepExceptionalNumbers) {
     EXPECT_TRUE(std::isnan(excess(16, 128)) || std::isinf(excess(16, 128)));
     EXPECT_EQ(excess(16, 100), std::exp2(104.0f) * 0x1p23f);
   }
+}
+
+// The bug: a bucket of x / unit by multiplication, which is one too low if the product is a little below the number.
+int bucket(float x, float unit) { return static_cast<int>(x * reciprocal_approximate(unit)); }
+
+TEST_F(GpuModels, ApproximateFunctionsErrAsTheManualAllows) {
+  constexpr float kUlp = 0x1p-23f;  // relative to numbers just above a power of two
+  int wrong = 0;
+  float worst_exp2 = 0, worst_reciprocal = 0;
+  for (int i = 1; i <= 1000; ++i) {
+    const auto x = static_cast<float>(i);
+    wrong += bucket(x, x) != 1;
+    worst_exp2 = std::max(worst_exp2, std::abs(exp2_approximate(x / 100) / std::exp2(x / 100) - 1));
+    worst_reciprocal = std::max(worst_reciprocal, std::abs(reciprocal_approximate(x) * x - 1));
+  }
+  EXPECT_GT(wrong, 100);
+  EXPECT_TRUE(worst_exp2 > kUlp && worst_exp2 < 2.5f * kUlp) << worst_exp2;
+  EXPECT_TRUE(worst_reciprocal > kUlp / 2 && worst_reciprocal < 2 * kUlp) << worst_reciprocal;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kSubnormal = 1e-40f;
+  EXPECT_EQ(exp2_approximate(0), 1);
+  EXPECT_EQ(exp2_approximate(-kInfinity), 0);
+  EXPECT_EQ(exp2_approximate(-130), 0);
+  EXPECT_EQ(reciprocal_approximate(kInfinity), 0);
+  EXPECT_EQ(reciprocal_approximate(kSubnormal), kInfinity);
 }
 
 // A kernel that sums packs of four whatever their address, and one that asks with_pack().

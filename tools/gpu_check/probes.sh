@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs each probe of an instruction of Hopper in a process of its own, since a wrong reading of the manual may hang.
 set -euo pipefail
-: "${build_dir:?}" "${out:?}" "${hopper?}"
+: "${programs:?}" "${out:?}" "${hopper?}"
 
 if [ -z "$hopper" ]; then
-  echo "- not run: this is not a Hopper GPU" | tee "$out/probes.md"
-  exit 0
+  echo "result: this is not a Hopper GPU"
+  exit 77
 fi
-mapfile -t tests < <("$build_dir/test_cuda" --gtest_list_tests --gtest_filter='*/HopperProbes.*' |
+mapfile -t tests < <("$programs/test_cuda" --gtest_list_tests --gtest_filter='*/HopperProbes.*' |
   sed -n 's/^  \([^ ]*\).*/\1/p')
 [ "${#tests[@]}" -gt 0 ] || {
   echo "test_cuda has no probes"
@@ -16,7 +16,7 @@ mapfile -t tests < <("$build_dir/test_cuda" --gtest_list_tests --gtest_filter='*
 failed='' log=$out/probe.txt
 for test in "${tests[@]}"; do
   name=${test##*/} status=0
-  timeout --kill-after=5 20 "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter="*/HopperProbes.$test" >"$log" 2>&1 ||
+  timeout --kill-after=5 20 "$programs/test_cuda" --gtest_brief=1 --gtest_filter="*/HopperProbes.$test" >"$log" 2>&1 ||
     status=$?
   if grep -q "^probe $name:" "$log"; then
     sed -n -e 's/^probe /- /p' -e 's/^  \(right\|wrong\)  /  - \1: /p' "$log"
@@ -32,3 +32,4 @@ cat "$out/probes.md"
   echo "not as assumed:$failed"
   exit 1
 }
+echo "result: ${#tests[@]} instructions work as assumed"

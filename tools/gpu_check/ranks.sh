@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Tests collectives with the real NCCL, alone and recorded into CUDA graphs: on one rank, and on one rank per GPU.
 set -euo pipefail
-: "${build_dir:?}" "${out:?}"
+: "${build_dir:?}" "${programs:?}" "${out:?}"
 
 # check RANKS COMMAND...: runs the tests of NCCL in every rank that the command starts.
 check() {
   local name="$1 rank(s)" last=$(($1 - 1)) log=$out/ranks_$1.txt passed
   shift
-  "$@" "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter='Nccl.*:*/NcclTraining.*' >"$log" 2>&1 || {
+  "$@" "$programs/test_cuda" --gtest_brief=1 --gtest_filter='Nccl.*:*/NcclTraining.*' >"$log" 2>&1 || {
     cat "$log"
     echo "$name: failed"
     return 1
@@ -21,21 +21,23 @@ check() {
     echo "$name: no test was run"
     return 1
   }
-  echo "- $name: $passed tests passed" | tee -a "$out/ranks.md"
+  found+="${found:+; }$name: $passed tests passed"
 }
-skip() {
-  echo "- $1: not run, $2" | tee -a "$out/ranks.md"
-  exit 0
+finish() {
+  echo "result: $found"
+  exit "${1:-0}"
 }
 
-grep -q '^GPTMOE_NCCL:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "NCCL" "nccl.h was not found"
+found=''
+grep -q '^GPTMOE_NCCL:BOOL=ON' "$build_dir/CMakeCache.txt" || { found="nccl.h was not found" && finish 77; }
 check 1
 
 gpus=$(nvidia-smi -L | wc -l)
 if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | wc -l); fi
 [ "$gpus" -le 8 ] || gpus=8
-[ "$gpus" -gt 1 ] || skip "several ranks" "there is one GPU"
-grep -q '^GPTMOE_MPI:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "several ranks" "no MPI was found"
+[ "$gpus" -gt 1 ] || { found+="; several not run: there is one GPU" && finish; }
+grep -q '^GPTMOE_MPI:BOOL=ON' "$build_dir/CMakeCache.txt" || { found+="; several not run: no MPI was found" && finish; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 check 2 mpirun -n 2
 [ "$gpus" -le 2 ] || check "$gpus" mpirun -n "$gpus"
+finish

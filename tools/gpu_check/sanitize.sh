@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs compute-sanitizer over a fifth of the op cases, a different fifth for each tool, and memcheck over ten training
+# Runs compute-sanitizer over a tenth of the op cases, a different tenth for each tool, and memcheck over ten training
 # steps.
 set -euo pipefail
-: "${build_dir:?}" "${out:?}"
+: "${programs:?}" "${out:?}"
 
 command -v compute-sanitizer >/dev/null || {
   echo "compute-sanitizer was not found"
@@ -11,18 +11,18 @@ command -v compute-sanitizer >/dev/null || {
 
 # sanitize NAME TOOL FILTER
 sanitize() {
-  compute-sanitizer --tool "$2" --error-exitcode 9 "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter="$3" \
+  compute-sanitizer --tool "$2" --error-exitcode 9 "$programs/test_cuda" --gtest_brief=1 --gtest_filter="$3" \
     >"$out/sanitize_$1.txt" 2>&1
 }
 names=(memcheck racecheck training)
-GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=0 sanitize memcheck memcheck '*CudaOp.*' &
+GTEST_TOTAL_SHARDS=10 GTEST_SHARD_INDEX=0 sanitize memcheck memcheck '*CudaOp.*' &
 pids=($!)
-GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=1 sanitize racecheck racecheck '*CudaOp.*' &
+GTEST_TOTAL_SHARDS=10 GTEST_SHARD_INDEX=1 sanitize racecheck racecheck '*CudaOp.*' &
 pids+=($!)
 sanitize training memcheck '*FirstSteps*/default_bf16' &
 pids+=($!)
 
-failed=''
+failed='' found=''
 for i in "${!names[@]}"; do
   log=$out/sanitize_${names[$i]}.txt
   wait "${pids[$i]}" || failed+=" ${names[$i]}"
@@ -30,10 +30,11 @@ for i in "${!names[@]}"; do
   verdict=$(grep -o '[A-Z ]*SUMMARY: .*' "$log" | tail -n 1) || true
   # A tool that could not attach or that ran zero tests proves nothing.
   [ -n "$ran" ] && [ -n "$verdict" ] || failed+=" ${names[$i]}"
-  echo "- ${names[$i]}: ${ran:-no tests} passed, ${verdict:-no verdict}" >>"$out/sanitize.md"
+  found+="${found:+; }${names[$i]}: ${ran:-no tests} passed, ${verdict:-no verdict}"
 done
-cat "$out/sanitize.md"
+echo "$found"
 [ -z "$failed" ] || {
   echo "not clean:$failed; see $out/sanitize_*.txt"
   exit 1
 }
+echo "result: $found"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the stages that train. They train configs/quickstart/default.json, on data/quickstart if it exists, else on
 # generated tokens.
-: "${repo_dir:?}" "${build_dir:?}" "${out:?}"
+: "${repo_dir:?}" "${programs:?}" "${out:?}"
 
 report=$repo_dir/tools/gpu_check/report.py
 data=$repo_dir/data/quickstart
@@ -19,5 +19,5 @@ train_run() {
   shift 4
   for override in "$@"; do arguments+=(--set "$override"); done
   rm -rf "$run"
-  "$build_dir/gptmoe" train "$repo_dir/configs/quickstart/default.json" --out "$run" "${arguments[@]}"
+  "$programs/gptmoe" train "$repo_dir/configs/quickstart/default.json" --out "$run" "${arguments[@]}"
 }

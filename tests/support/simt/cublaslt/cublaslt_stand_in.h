@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "simt/simulated_fault.h"
+
 namespace simt {
 
 struct StandInCublasLt {
@@ -18,7 +20,7 @@ struct StandInCublasLt {
   std::vector<cublasStatus_t> states = {CUBLAS_STATUS_SUCCESS};
   // For each algorithm of the heuristic: what cublasLtMatmul returns with it, and how many milliseconds its products
   // take. Algorithms beyond the ends of the lists succeed and take 1 ms.
-  std::vector<cublasStatus_t> answers = {};
+  std::vector<cublasStatus_t> answers = std::vector(has_fault("refuses") ? 1 : 0, CUBLAS_STATUS_NOT_SUPPORTED);
   std::vector<double> milliseconds = {};
   size_t version = CUBLAS_VERSION;
 

@@ -2,7 +2,10 @@
 
 #include <cuda_bf16.h>
 
+#include <random>
 #include <vector>
+
+#include "simt/simulated_fault.h"
 
 namespace simt {
 namespace {
@@ -77,6 +80,11 @@ void multiply(const Product& product, const Operands& operands) {
       if (operands.beta != 0) value += operands.beta * read(operands.c, product.c.type, at);
       write(operands.d, product.d.type, at, value);
     }
+  }
+  if (has_fault("wrong")) {
+    std::random_device random;
+    write(operands.d, product.d.type, random() % columns * static_cast<size_t>(product.d.stride) + random() % rows,
+          100);
   }
 }
 

@@ -1,0 +1,17 @@
+#pragma once
+#include <cstdlib>
+#include <string_view>
+
+namespace simt {
+
+// Whether the variable GPTMOE_SIMULATED_FAULT names this fault of the simulated GPU:
+//   breaks    the GPU breaks after a few calls
+//   wrong     an element of each of cuBLASLt's products is wrong, each time another one
+//   refuses   cuBLASLt supports no product
+// The rehearsal of tools/gpu_check.sh plants faults too.
+inline bool has_fault(std::string_view name) {
+  const char* const planted = std::getenv("GPTMOE_SIMULATED_FAULT");
+  return planted && planted == name;
+}
+
+}  // namespace simt
