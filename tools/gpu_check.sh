@@ -9,7 +9,8 @@
 # fails, the others still run. DIR (default: runs/gpu_check) receives summary.md, details.md and the logs. The script
 # needs CUDA's nvcc, CMake, a C++ compiler and python3 (the stage pytorch also PyTorch), but no network and no packages:
 # if nlohmann/json, CLI11 and GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them
-# and copy the folder here as deps/, or name it with --deps DIR.
+# and copy the folder here as deps/, or name it with --deps DIR. A slow machine needs a higher --limit than 530 seconds,
+# which all stages share.
 #
 # --rehearse needs no GPU: the same stages run with small sizes on the simulated GPU. The build takes as long as it
 # needs. --plant makes a stage meet a fault, which it must find. tools/rehearse_gpu_check.sh tries all of this.
@@ -19,7 +20,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # The most valuable come first: if all take as long as they may, the last ones are left out.
 all_stages=(build probes tests ops steps pytorch sanitize curves repeat ranks)
-# Seconds that a stage may take.
+# Seconds that a stage may take of the 530.
 declare -A limits=([build]=200 [probes]=60 [tests]=90 [ops]=75 [steps]=120 [pytorch]=120 [sanitize]=90 [curves]=60
   [repeat]=30 [ranks]=40)
 
@@ -83,7 +84,7 @@ finding() { sed -n 's/^result: //p' "$out/$1.log" | tail -n 1 | tr '|' ' '; }
 
 passed=0 failed=0 skipped=0 table='' built=1
 for stage in "${stages[@]}"; do
-  limit=${limits[$stage]} begin=$SECONDS status=0
+  limit=$((limits[$stage] * total / 530)) begin=$SECONDS status=0
   if [ "$stage" = build ]; then rm -f "$build_dir/commit"; fi
   [ "$limit" -le $((total - SECONDS)) ] || limit=$((total - SECONDS))
   if [ "$stage" = build ] && [ -n "$rehearse" ]; then limit=3600; fi

@@ -16,6 +16,7 @@ class Notes : public ::testing::Test {
         {{"model", {{"vocab_size", 408}, {"max_position_embeddings", 16}, {"num_hidden_layers", 1}}},
          {"router", {{"type", "default"}}},
          {"train", {{"steps", 2}, {"eval_every", 0}}},
+         {"schedule", {{"warmup_steps", 1}}},
          {"data", {{"train", folder_ / "words.bin"}, {"val", folder_ / "words.bin"}, {"tokenizer", tokenizer}}},
          {"device", "cuda"}}));
     write_text_file(folder_ / "config.json", config.dump());

@@ -21,7 +21,10 @@ if grep -q "GoogleTest not found\|tools/pack_dependencies.sh" "$out/configure.tx
     "installed, and copy deps/ here"
   exit 1
 fi
-[ "$status" = 0 ] || exit "$status"
+[ "$status" = 0 ] || {
+  grep -m 1 "nvcc fatal" "$out/configure.txt" || grep -m 1 -A 2 "^CMake Error" "$out/configure.txt" | tr -s '\n ' ' '
+  exit "$status"
+}
 cmake --build "$build_dir" --parallel "$(nproc)" --target "${targets[@]}"
 git -C "$repo_dir" describe --always --dirty >"$build_dir/commit" 2>/dev/null || echo unknown >"$build_dir/commit"
 echo "result: for compute capability $architecture${deps:+, with the dependencies in $deps}"

@@ -12,5 +12,5 @@ both=(model.num_experts=2 model.num_experts_per_tok=2)
 train_run curves_cpu 200 cpu f32 "${both[@]}"
 train_run curves_f32 200 cuda f32 "${both[@]}"
 train_run curves_bf16 200 cuda bf16 "${both[@]}"
-python3 "$report" curves "$out"/curves_{start_cpu,start_f32,cpu,f32,bf16} | tee "$out/curves.md"
+python3 "$report" curves "$out"/curves_{start_cpu,start_f32,cpu,f32,bf16} 2>&1 | tee "$out/curves.md"
 rm -r "$out"/curves_*/checkpoints

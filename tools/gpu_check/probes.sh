@@ -13,13 +13,16 @@ mapfile -t tests < <("$programs/test_cuda" --gtest_list_tests --gtest_filter='*/
   echo "test_cuda has no probes"
   exit 1
 }
-failed='' log=$out/probe.txt
+failed='' ran=0 log=$out/probe.txt
 for test in "${tests[@]}"; do
   name=${test##*/} status=0
   timeout --kill-after=5 20 "$programs/test_cuda" --gtest_brief=1 --gtest_filter="*/HopperProbes.$test" >"$log" 2>&1 ||
     status=$?
   if grep -q "^probe $name:" "$log"; then
+    ran=$((ran + 1))
     sed -n -e 's/^probe /- /p' -e 's/^  \(right\|wrong\)  /  - \1: /p' "$log"
+  elif [ "$status" = 0 ]; then
+    echo "- $name: not run"
   elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
     echo "- $name: did not end in 20 s"
   else
@@ -32,4 +35,4 @@ cat "$out/probes.md"
   echo "not as assumed:$failed"
   exit 1
 }
-echo "result: ${#tests[@]} instructions work as assumed"
+echo "result: $ran of ${#tests[@]} probes find what was assumed, the others were not run"

@@ -12,5 +12,9 @@ grep -v '^|' "$out/test_cuda.txt" || true
   printf '\nRelative error: |got - expected| / (|expected| + rms of the tensor), expected from the CPU in double.\n\n'
   grep '^|' "$out/test_cuda.txt" || true
 } >"$out/tests.md"
+[ "$status" = 0 ] || {
+  failed=$(grep -m 4 '^\[  FAILED  \] .* ms)$' "$out/test_cuda.txt" | cut -d ' ' -f 6 | tr '\n' ' ') || true
+  echo "${failed:-$(tail -n 1 "$out/test_cuda.txt")}"
+  exit 1
+}
 echo "result: $(sed -n 's/^\[  PASSED  \] \(.*\)\.$/\1 passed/p' "$out/test_cuda.txt")"
-exit "$status"

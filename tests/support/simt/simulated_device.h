@@ -18,7 +18,7 @@ struct SimulatedDevice {
   int shared_bytes = 227 << 10;  // per block
   int64_t memory_bytes = int64_t{1} << 40;
   // The number of launches, copies and waits so far, and the number of them after which the device is broken for good.
-  int64_t calls = 0, calls_before_failure = has_fault("breaks") ? 20 : INT64_MAX;
+  int64_t calls = 0, calls_before_failure = has_fault("breaks") ? 2 : INT64_MAX;
   int64_t host_waits = 0;  // waits of the host for a stream or an event so far
 };
 extern SimulatedDevice simulated_device;

@@ -5,7 +5,7 @@
 namespace simt {
 
 // Whether the variable GPTMOE_SIMULATED_FAULT names this fault of the simulated GPU:
-//   breaks    the GPU breaks after a few calls
+//   breaks    the GPU breaks after two calls
 //   wrong     an element of each of cuBLASLt's products is wrong, each time another one
 //   refuses   cuBLASLt supports no product
 // The rehearsal of tools/gpu_check.sh plants faults too.
