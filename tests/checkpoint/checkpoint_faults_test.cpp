@@ -198,7 +198,7 @@ TEST_F(CheckpointFaults, ASaveSucceedsBesideAFolderThatCannotBeRead) {
   fs::create_symlink("state.json", at(10) / "state.json");
   save(20, 1);
   expect_latest(20);
-  EXPECT_TRUE(fs::exists(at(10))) << "it may be a checkpoint";
+  EXPECT_TRUE(fs::exists(at(10))) << "nobody knows whether it is a checkpoint";
 }
 
 // ---- A disk that fails -------------------------------------------------------------------------------------------
