@@ -1,6 +1,8 @@
 // With data.document_mask, a sequence of several documents gives the same results as the separate documents.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "support/model_fixture.h"
 
 namespace gptmoe::testing {
@@ -79,12 +81,14 @@ void expect_documents_apart(const json& changes, const MakeOps& make_ops, double
       apart[static_cast<size_t>(i)] += host_value(alone.gpt().params().grads(), i);
     first += length;
   }
-  double largest = 0, difference = 0;
+  // Norms, since the rounding of a single element of an embedding's gradient depends on the CPU's kernels.
+  double whole = 0, difference = 0;
   for (int64_t i = 0; i < sum.count(); ++i) {
-    largest = std::max(largest, std::abs(apart[static_cast<size_t>(i)]));
-    difference = std::max(difference, std::abs(host_value(sum, i) - apart[static_cast<size_t>(i)]));
+    const double expected = apart[static_cast<size_t>(i)];
+    whole += expected * expected;
+    difference += std::pow(host_value(sum, i) - expected, 2);
   }
-  EXPECT_LE(difference, tolerance * largest);
+  EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(whole));
 }
 
 struct Case {
