@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
       zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
-# Options of CMake, such as -DCMAKE_CXX_FLAGS=-march=x86-64 for CPUs without AVX2, which is slower.
+# CMake options. CPUs without AVX2 need -DCMAKE_CXX_FLAGS=-march=x86-64; that build is slower.
 ARG CMAKE_OPTIONS=
 RUN git config --global --add safe.directory /source \
     && cd /source && cmake --preset package $CMAKE_OPTIONS && cmake --build --preset package \

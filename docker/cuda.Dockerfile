@@ -9,7 +9,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
       zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
-# Options of CMake, such as -DCMAKE_CUDA_ARCHITECTURES=90a-real for one kind of GPU, which builds faster.
+# CMake options. -DCMAKE_CUDA_ARCHITECTURES=90a-real, for example, builds faster, but for one kind of GPU only.
 ARG CMAKE_OPTIONS=
 RUN git config --global --add safe.directory /source \
     && cd /source && cmake --preset package -DGPTMOE_CUDA=ON -DGPTMOE_NCCL=ON $CMAKE_OPTIONS \
@@ -19,7 +19,7 @@ RUN git config --global --add safe.directory /source \
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
 ARG DEBIAN_FRONTEND=noninteractive
 COPY --from=build /gptmoe.deb /tmp/
-# The base has cuBLAS and NCCL, which gptmoe loads when it needs them.
+# The base image has cuBLAS and NCCL; gptmoe loads them when it needs them.
 RUN apt-get update && apt-get install -y --no-install-recommends /tmp/gptmoe.deb openmpi-bin bible-kjv \
     && rm -rf /var/lib/apt/lists/* /tmp/gptmoe.deb
 WORKDIR /work

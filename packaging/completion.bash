@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Bash completion of gptmoe and gptmoe-tokenize. It reads the program's own --help, so it knows every subcommand and
-# option without a list here. `cmake --install` puts it where bash-completion looks; or source it.
+# Bash completion of gptmoe and gptmoe-tokenize. It reads the subcommands and options from the
+# program's --help. `cmake --install` copies it to the folder of bash-completion; without that, source it.
 
-# The entries of a help text on standard input: the options, or the subcommands.
+# Print the options, or the subcommands, of the help text on standard input.
 _gptmoe_options() { sed -nE 's/^  (-[^ {]+).*/\1/p' | tr , '\n'; }
 _gptmoe_subcommands() { sed -nE '/^Subcommands:/,$ s/^  ([a-z]+) .*/\1/p'; }
 
-# The values that an option accepts, if the help lists them: --device TEXT:{auto,cpu,cuda}.
+# Prints the values that option $1 accepts, if the help lists them: --device TEXT:{auto,cpu,cuda}.
 _gptmoe_values() { sed -nE "s/^  (-.,)?$1 [^ ]*\{([^}]*)\}.*/\2/p" | tr , '\n'; }
 
 _gptmoe() {
@@ -30,5 +30,5 @@ _gptmoe() {
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 
-# Files complete where there is nothing else to offer.
+# "-o default" completes file names where there are no other words.
 complete -o default -F _gptmoe gptmoe gptmoe-tokenize

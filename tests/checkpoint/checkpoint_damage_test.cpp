@@ -68,7 +68,7 @@ TEST_F(CheckpointDamage, AMissingFileIsNamed) {
   }
 }
 
-// A step that is named as the one to use is intact.
+// The step that a message recommends is intact.
 TEST_F(CheckpointDamage, NoDamagedStepIsRecommended) {
   for (const int64_t step : {10, 20, 30}) save(step);
   fs::resize_file(at(30) / "model.safetensors", 100);

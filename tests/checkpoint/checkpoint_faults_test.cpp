@@ -55,7 +55,7 @@ TEST_F(CheckpointFaults, CrashWhileWriting) {
   write(unfinished / "optimizer.safetensors.tmp", "half");
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5), at(10)}));
   expect_latest(10);
-  save(15);  // removes what the crash left
+  save(15);  // removes the files that the crash left
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000005", "step_00000010", "step_00000015"}));
 }
 
@@ -114,7 +114,7 @@ TEST_F(CheckpointFaults, CrashWhileReplacing) {
   expect_latest(10);
 }
 
-// A finished run saves nothing more.
+// A finished run saves no more checkpoints, so no later save removes the leftovers.
 TEST_F(CheckpointFaults, LeftoversOfTheLastSaveCanBeRemovedWithoutAnother) {
   save(5);
   save(10);

@@ -40,7 +40,7 @@ TEST(CudaAnalysis, AgreesWithTheCpu) {
     const Config config = tiny_config({{"router", router}, {"model", {{"hidden_size", 24}, {"head_dim", 8}}}});
     const nlohmann::ordered_json expected = record_json(analysis_log(analyze_on(make_cpu_ops(), config)));
     expect_near(record_json(analysis_log(analyze_on(make_cuda_ops(DType::f32), config))), expected, 1e-3);
-    if (router != filled) continue;  // bf16 for the default router only: it runs all that TopK runs
+    if (router != filled) continue;  // bf16 only for the default router, which runs all of TopK's code
     const nlohmann::ordered_json rounded = record_json(analysis_log(analyze_on(make_cuda_ops(DType::bf16), config)));
     expect_near(rounded["router_entropy"], expected["router_entropy"], 2e-2);
     EXPECT_EQ(rounded["gradient_similarity"].size(), expected["gradient_similarity"].size());

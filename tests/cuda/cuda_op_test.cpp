@@ -73,8 +73,8 @@ void CudaOp::expect_agreement_with_the_cpu(CaseRun& got, const char* backend) {
   record_error(backend + op().name, compute(), tolerance, largest);
 }
 
-// Three promises of an op, in two runs of its case: it agrees with the CPU; outputs are overwritten whatever they held
-// before, and nothing else is written; another order of blocks and threads gives the same bits.
+// Checks three promises of an op in two runs of its case: it agrees with the CPU; it overwrites its outputs, whatever
+// they held before, and writes nothing else; another order of blocks and threads gives the same bits.
 void CudaOp::expect_promises(Ops& ops, const char* backend) {
   CaseRun got(op(), ops, Garbage::nan, compute()), again(op(), ops, Garbage::large, compute());
   expect_agreement_with_the_cpu(got, backend);

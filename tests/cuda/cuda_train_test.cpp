@@ -127,7 +127,7 @@ TEST_F(DeviceRun, ResumesBitForBit) {
   expect_same_run(*this / "whole", *this / "cut");
 }
 
-// Moments in 8-bit codes, of matrices with whole blocks.
+// Stores moments as 8-bit codes. The matrices consist of whole blocks.
 TEST_F(DeviceRun, KeepsMomentsInCodes) {
   const auto coded = [&](const std::string& device) {
     return files_.config(

@@ -12,10 +12,10 @@ namespace {
 
 constexpr int kBoxRows = 16, kTensorRows = 40, kTensorColumns = 128;
 constexpr int kBoxMemory = 32768;                 // bytes of shared memory before the barrier
-[[maybe_unused]] constexpr int kPolls = 1 << 20;  // a GPU's takes up to a millisecond
+[[maybe_unused]] constexpr int kPolls = 1 << 20;  // on a GPU, one takes up to a millisecond
 
-// Copies a box to byte `to` of shared memory, which begins with 0xEE, and the memory to `out`. *ended: whether the
-// barrier's phase ended.
+// Fills shared memory with 0xEE, copies a box to its byte `to`, and copies the memory to `out`. Stores in *ended
+// whether the barrier's phase ended.
 __global__ void __launch_bounds__(kThreads)
     box_probe_kernel(unsigned char* out, int* ended, const __grid_constant__ CUtensorMap map, int x, int y, int to,
                      int bytes) {

@@ -6,7 +6,7 @@
 #include "cuda/hopper_probes.h"
 #include "kernels/cuda/common.cuh"
 
-// The GPU's compiler knows the instructions only when it compiles for 9.0a.
+// The GPU's compiler accepts the instructions only when it compiles for 9.0a.
 #if defined(GPTMOE_SIMT) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define GPTMOE_ON_HOPPER 1
 #else
@@ -19,7 +19,7 @@ using Bytes = std::vector<unsigned char>;
 
 constexpr int kThreads = 128;  // a warpgroup
 
-// Bytes of the host in the GPU's memory.
+// A copy of the host's bytes in the GPU's memory.
 class DeviceBytes {
  public:
   explicit DeviceBytes(const Bytes& content) : bytes_(content.size()) {
@@ -47,7 +47,7 @@ class DeviceBytes {
   size_t bytes_;
 };
 
-// Where the swizzle of 16, 32, 64 or 128 bytes puts a byte, counted from where its pattern begins.
+// The byte to which a swizzle of 16, 32, 64 or 128 bytes moves byte `at`. Both count from the pattern's beginning.
 inline uint32_t swizzled(uint32_t at, uint32_t width) { return at ^ (at % (8 * width) >> 7) << 4; }
 // The byte of an element of two bytes in rows of 128 bytes that are swizzled.
 inline uint32_t by_rows(uint32_t row, uint32_t column) { return swizzled(row * 128 + column * 2, 128); }

@@ -16,7 +16,7 @@ struct Probe {
   const char* question;
   // Runs on the current GPU. The first reading is the one that our kernels and the simulator rely on.
   std::vector<Reading> (*run)();
-  bool simulated = true;  // whether the simulator knows the answer
+  bool simulated = true;  // whether the test also runs on the simulator
 };
 
 std::vector<Probe> product_probes();

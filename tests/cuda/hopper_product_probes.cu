@@ -1,4 +1,4 @@
-// Probes of matrix products: where their operands lie in shared memory, and how they add.
+// Probes of matrix products: the layouts of their operands in shared memory, and their sums.
 #include <cstring>
 #include <functional>
 
@@ -15,7 +15,7 @@ constexpr int kDepth = 16;        // of a product
 constexpr int kOperandB = 32768;  // where B's part of shared memory begins
 constexpr int kImage = 65536;     // bytes of shared memory
 
-// Whether `right` is true. The simulator throws where an instruction breaks a rule, which counts as false.
+// Returns right(), or false if the simulator throws because an instruction breaks a rule.
 bool holds(const std::function<bool()>& right) {
 #ifdef GPTMOE_SIMT
   try {
@@ -103,7 +103,8 @@ struct Image {
   }
 };
 
-// Layouts in which our kernels keep operands, and their descriptors by the manual. kByRows describes by_rows().
+// Layouts in which our kernels keep operands, and their descriptors according to the manual. kByRows describes
+// by_rows().
 constexpr Operand kByRows{.stride = 1024, .swizzle = SharedSwizzle::bytes_128};
 constexpr Operand kByDepth64{.leading = 1024, .stride = 512, .swizzle = SharedSwizzle::bytes_64};
 uint32_t by_depth_64(uint32_t mn, uint32_t k) {
@@ -150,7 +151,7 @@ bool multiplies(const Image& image, const Operand& a, const Operand& b) {
   return holds([&] { return is_product(product<kMajorA, kMajorB>(image, a, b)); });
 }
 
-// A by `place`, B by rows.
+// An image with A laid out by `place` and B by rows.
 Image image_of_a(const Place& place) {
   Image image;
   image.put_a(place);
@@ -222,7 +223,7 @@ std::vector<Reading> base_offset() {
 
 std::vector<Reading> a_in_registers() {
   const Image image = image_of_b(by_rows);
-  // Register i of a thread has the row and the first k that `half` says: 0 for the first eight, 1 for the next eight.
+  // half(i): which rows and which k register i of a thread holds, 0 for the first eight and 1 for the next eight.
   const auto right_with = [&](const std::function<std::pair<int, int>(int i)>& half) {
     std::vector<uint32_t> fragments;
     for (int thread = 0; thread < kThreads; ++thread)

@@ -1,6 +1,6 @@
 #pragma once
-// What tests at the sizes of configs/paper/8c1_default.json share: sampled outputs agree with sums on the host, and a
-// second run gives the same bits. On the simulated GPU, the sizes are small.
+// The fixture of tests at the sizes of configs/paper/8c1_default.json. It checks that sampled outputs agree with sums
+// on the host and that a second run gives the same bits. On the simulated GPU, the sizes are small.
 #include <algorithm>
 
 #include "cuda/device.h"
@@ -17,7 +17,7 @@ inline constexpr Sizes kSizes{2, 35, 32, 24, 203, 3, 2};
 inline constexpr Sizes kSizes{8, 2048, 1024, 2816, 128256, 8, 16};
 #endif
 inline constexpr auto kC = kSizes.C, kF = kSizes.F, kV = kSizes.V, kE = kSizes.E, kN = kSizes.B * kSizes.T;
-// Real ops, and whether they run Hopper's kernels.
+// The type of real tensors, and whether ops run Hopper's kernels.
 struct RealBackend {
   DType real;
   bool hopper = false;

@@ -77,7 +77,7 @@ TEST_F(Ranks, AKilledRankIsNamed) {
             "rank 2 was ended by signal 9 (Killed), by hand or by the system when memory ran out\n");
 }
 
-// Before it handles signals, as it starts.
+// The signal arrives as the rank starts, before it handles signals.
 TEST_F(Ranks, ARankThatASignalEndsIsNamed) {
   EXPECT_EQ(line_of("terminate", 128 + SIGTERM), "rank 2 was ended by signal 15 (Terminated)\n");
 }

@@ -1,4 +1,4 @@
-// Runs that do not fit into memory are refused before they allocate any, and the error names what would fit.
+// A run that does not fit into memory is refused before it allocates any. The error names a size that would fit.
 #include "engine/memory_check.h"
 
 #include <map>

@@ -185,7 +185,7 @@ TEST_F(AdamwOverTable, CodesHoldMatricesWithBlocksOfTheirOwn) {
   EXPECT_EQ(coded_rows(params_, excluded).count(), coded.count() - kBlockElements);
 }
 
-// As with bf16: the neighbours of a code are up to a tenth apart, so that rounding to the nearest would keep the second
+// As with bf16: neighbouring codes are up to a tenth apart. Rounding to the nearest would never change the second
 // moments of the elements that are not the largest of their block.
 TEST_F(AdamwOverTable, MomentsInCodesFollowSmallChangesOnAverage) {
   params_.add({"large", {40, 128}, Init::normal(1)});
@@ -195,7 +195,7 @@ TEST_F(AdamwOverTable, MomentsInCodesFollowSmallChangesOnAverage) {
     for (const ParamRow& row : params_.rows())
       for (int64_t i = 0; i < row.count; ++i) params_.row_grad(row).as<float>()[i] = gradient(i);
   };
-  // The first element of each block has a constant gradient, the others only one.
+  // The first element of each block has a constant gradient, the others a gradient in the first step only.
   for (int64_t s = 1; s <= 100; ++s) {
     fill([&](int64_t i) { return i % kBlockElements == 0 ? 2.0f : s == 1 ? 1.0f : 0.0f; });
     update(1e-3, s);

@@ -1,5 +1,5 @@
 #pragma once
-// What fuzz targets share: files that hold their input, and the refusal that damaged input may cause.
+// Helpers of fuzz targets: files that hold their input, and the refusal that damaged input may cause.
 #include <unistd.h>
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// Runs each fuzz target on its seeds and on a few hundred mutations, to find what a fuzzer would find immediately.
+// Runs each fuzz target on its seeds and on a few hundred mutations, to catch bugs that a fuzzer would find
+// immediately.
 #include <gtest/gtest.h>
 
 #include <algorithm>

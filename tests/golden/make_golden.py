@@ -15,7 +15,7 @@ STEPS = 10
 
 
 def base_config():
-    """The config from which each case differs in a few fields. Small, odd sizes show errors in loop bounds."""
+    """The base config, of which each case changes a few fields. Small, odd sizes show errors in loop bounds."""
     return {
         "model": {
             "vocab_size": 37, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -123,7 +123,7 @@ CASES = {
         "model": {**LAYERNORM, **DENSE_FIRST},
         "optimizer": {"type": "muon", "momentum": 0.95, "muon_scale": "match_rms_adamw", "learning_rate": 0.02},
     },
-    # Groups: rates and decays of their own, AdamW for one kind of hidden matrix, Muon for the router.
+    # Groups with their own rates and decays, AdamW for one kind of hidden matrix, Muon for the router.
     "muon_groups": {
         "optimizer": {
             "type": "muon", "momentum": 0.9, "muon_scale": "original", "learning_rate": 0.01, "grad_clip": 0.0,

@@ -23,7 +23,7 @@ class InitialValues : public ::testing::Test {
 TEST_F(InitialValues, ArePureFunctionsOfTheIndexWithAnyNumberOfThreads) {
   const Rng rng(3, hash_bytes("name"));
   std::vector<float> first;
-  for (const int threads : {5, 2, 1}) {  // LLVM's OpenMP leaks the teams that it makes larger
+  for (const int threads : {5, 2, 1}) {  // LLVM's OpenMP leaks a team that it enlarges
     omp_set_num_threads(threads);
     std::vector<uint16_t> values(kCount);
     std::vector<float> master(kCount - 100);

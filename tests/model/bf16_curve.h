@@ -42,9 +42,9 @@ inline void expect_curves_within_one_percent_of_f32(const std::function<std::uni
 }
 
 // The Default router with one of eight experts per token, on ops that multiply in bf16. The router, and all parameters
-// that it reads, keep their values (their learning rate is next to 0). Rounding then changes the choice of only a few
-// tokens, and no step changes more of them. The vectors of the other seven experts matter: without them, as with TopK,
-// the curve is well outside the tolerance.
+// that it reads, keep their values (their learning rate is next to 0). Rounding then changes the experts of only a few
+// tokens, and later steps do not add to them. The vectors of the other seven experts matter: without them, as with
+// TopK, the curve is well outside the tolerance.
 inline void expect_default_curve_close_to_f32(const std::function<std::unique_ptr<Ops>()>& make_bf16_ops) {
   const auto config = [](const nlohmann::json& router) {
     nlohmann::json groups;

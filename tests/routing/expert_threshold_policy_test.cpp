@@ -16,7 +16,7 @@ constexpr RouterSetup kSetup{.num_experts = 2,
                              .z_loss_scale = 0};
 constexpr float kBin = 32.0f / 2048;
 
-// Warms up for one step.
+// A layer whose router warms up for one step.
 class Layer : public PolicyLayer {
  public:
   explicit Layer(int64_t N)

@@ -28,7 +28,7 @@ class OptimizerOverTable : public ::testing::Test {
     params_.initialize(host_memory(), 5);
   }
 
-  // Sets the gradients to normal numbers of standard deviation `size`, other ones in each step.
+  // Sets the gradients to normal numbers of standard deviation `size`, different in each step.
   void set_gradients(double size, int64_t step) {
     for (const ParamRow& row : params_.rows())
       for (int64_t i = 0; i < row.count; ++i)

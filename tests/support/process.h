@@ -40,7 +40,7 @@ struct ProcessResult {
 
 class Process {
  public:
-  // Starts arguments[0] in `folder`. Its output goes to the files stdout and stderr there.
+  // Starts arguments[0] in `folder`. Its output goes to two files there (ProcessOptions::output).
   Process(const std::filesystem::path& folder, std::vector<std::string> arguments, const ProcessOptions& options = {})
       : output_(options.output), folder_(folder) {
     std::vector<char*> argv;
@@ -105,7 +105,7 @@ class Process {
     if (options.as_nobody && geteuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
     if (options.own_group) setpgid(0, 0);
     for (const int interrupt : {SIGINT, SIGQUIT})
-      ::signal(interrupt, SIG_DFL);  // a shell's background jobs ignore them
+      ::signal(interrupt, SIG_DFL);  // a shell makes its background jobs ignore them
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
     for (const std::string& variable : options.environment) {
       const size_t equals = variable.find('=');

@@ -1,6 +1,6 @@
 #pragma once
 // The folders of the sources and of the built programs. CMake generates the source file of these functions. No other
-// source contains a path, so the compiler cache serves every checkout.
+// source contains a path, so all checkouts can share a compiler cache.
 #include <string>
 
 namespace gptmoe {

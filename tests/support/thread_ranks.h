@@ -16,7 +16,7 @@
 
 namespace gptmoe::testing {
 
-// What the ranks share. In an exchange every rank publishes, then every rank reads, then all continue.
+// The state that all ranks share. In an exchange every rank publishes, then every rank reads, then all continue.
 class ThreadJob {
  public:
   explicit ThreadJob(int size) : size_(size), published_(static_cast<size_t>(size)), barrier_(size) {}

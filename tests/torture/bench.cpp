@@ -74,7 +74,7 @@ void apply(const Damage& damage, std::string& bytes) {
     bytes.erase(line, next - line);
 }
 
-// What a process did wrong. Empty if it succeeded, was killed as planned, or failed with one line.
+// Describes the misbehaviour of a process. Empty if it succeeded, was killed as planned, or failed with one line.
 std::string misbehaviour(const ProcessResult& result, bool killed, bool memory) {
   if (result.signal == SIGKILL && killed) return "";
   if (result.signal != 0) return text("signal ", result.signal, ": ", first_line(result.err));
@@ -209,7 +209,7 @@ std::string Bench::difference() const {
   return "";
 }
 
-// The results now, and those after the user has followed the job's messages.
+// Judges the results of a job that succeeded. If it did not, first runs the commands with which a user would finish it.
 Outcome Bench::after(const ProcessResult& result) {
   const bool done = result.signal == 0 && result.exit_code == 0;
   if (done) {

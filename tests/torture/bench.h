@@ -27,7 +27,7 @@ struct Outcome {
 
 enum class Calls { files, memory };
 
-// What happens at one call, as plan.h of support/faults describes it: "EIO", "short", "kill", "delay".
+// A fault at one call. `act` is as in support/faults/plan.h: "EIO", "short", "kill", "delay".
 struct Fault {
   Calls calls = Calls::files;
   uint64_t at = 0;  // counted from 1
@@ -47,7 +47,7 @@ class Bench {
   // Throws std::runtime_error if that fails.
   explicit Bench(const Job& job, const std::string& programs = build_folder());
 
-  double seconds() const { return seconds_; }  // that the undisturbed job took
+  double seconds() const { return seconds_; }  // the time that the undisturbed job took
   // The names of the undisturbed job's calls, in order, such as "fsync"; every allocation is "new".
   std::vector<std::string> calls(Calls calls);
   Outcome attempt(const Fault& fault);

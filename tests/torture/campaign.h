@@ -1,5 +1,5 @@
 #pragma once
-// All attempts on the jobs, and a file of their outcomes, from which a campaign that was stopped continues.
+// All attempts on the jobs, and a file of their outcomes. A stopped campaign continues from that file.
 #include <cstdint>
 #include <map>
 #include <mutex>

@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kVocabulary = 300;
-// Fields that depend on the time. The checksums do because they cover the others.
+// Fields that depend on the time. The checksums cover the others, so they depend on it too.
 const char* const kClocks[] = {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "previous", "checksum"};
 
 json config(const std::string& router) {

@@ -1,5 +1,5 @@
 #pragma once
-// What the libraries of this folder do to the program that they are preloaded into (LD_PRELOAD). These environment
+// The plan that the libraries of this folder follow in a program that preloads them (LD_PRELOAD). These environment
 // variables set it:
 //   GPTMOE_FAULTS_RECORD  a file of kRecordBytes zeros, which all processes of a job share
 //   GPTMOE_FAULTS_AT      the number of the call that goes wrong, counted from 1 over all processes; 0: none

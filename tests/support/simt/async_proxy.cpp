@@ -10,7 +10,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kWord = 4;
-constexpr uint8_t kUnwritten[kWord] = {0xFF, 0xFF, 0xFF, 0xFF};  // what shared memory holds when a block starts
+constexpr uint8_t kUnwritten[kWord] = {0xFF, 0xFF, 0xFF, 0xFF};  // the contents of shared memory when a block starts
 
 std::string at(size_t offset) { return "byte " + std::to_string(offset) + " of shared memory"; }
 

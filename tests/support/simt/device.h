@@ -1,7 +1,7 @@
 #pragma once
-// The built-in variables and functions that our kernels use and that nvcc knows but a host compiler does not. They
-// build on the CUDA toolkit's own headers and on tests/support/simt/runtime.h. kernels/cuda/common.cuh includes this
-// file when the kernels are compiled for the host.
+// Defines nvcc's built-in variables and functions for a host compiler, as far as our kernels use them. The definitions
+// need the CUDA toolkit's headers and tests/support/simt/runtime.h. kernels/cuda/common.cuh includes this file when the
+// kernels are compiled for the host.
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 

@@ -13,9 +13,8 @@ namespace simt {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kAlignment = 256;  // what cudaMalloc promises
-// The number of first bytes that are NaNs. The rest stays zero, because pages that were never touched are quick to
-// guard.
+constexpr size_t kAlignment = 256;  // as of cudaMalloc
+// Only the first bytes of an allocation are NaNs. The rest stay zero, because guarding untouched pages is quick.
 constexpr size_t kPoisonedBytes = size_t{1} << 18;
 
 struct Region {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kAllLanes = 0xFFFFFFFF;
 
-// What a block keeps for the instructions of this file.
+// The state of a block for the instructions of this file.
 struct HopperBlock final : BlockState {
   AsyncProxy proxy{shared_memory(), shared_bytes()};
   Mbarriers barriers;
@@ -47,7 +47,7 @@ TensorMap::Place place_of(std::initializer_list<int> at) {
   return place;
 }
 
-// What a warp does once all its lanes have come; warp_collective() calls it in the last one.
+// Each function does the work of a warp. warp_collective() calls it when all lanes have arrived.
 void do_nothing(void* const[kWarpSize]) {}
 void multiply_step(void* const lanes[kWarpSize]) { block().warpgroups.multiply(warp_number(), lanes); }
 void fence_step(void* const[kWarpSize]) { block().warpgroups.fence(warp_number()); }

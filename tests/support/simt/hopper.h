@@ -53,7 +53,7 @@ bool elect_one();
 void named_barrier(int id, int threads);
 void set_registers(int count, bool more);
 
-// What sums hold from wgmma to the wait for it: a NaN.
+// The value of sums between wgmma and the wait for it: a NaN.
 constexpr uint32_t kSumPoison = 0xFFC0DEAD;
 
 }  // namespace simt

@@ -13,7 +13,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kSharedBytesWithoutAsking = 48 * 1024;
-constexpr size_t kSharedBytesPerBlock = 1024;  // what the system takes for itself
+constexpr size_t kSharedBytesPerBlock = 1024;  // reserved by the system
 constexpr unsigned kThreadsOfAnyKernel = 256;  // a block of this size fits even if each thread uses 255 registers
 // The limits of a multiprocessor of compute capability 9.0.
 constexpr int kResidentThreads = 2048, kResidentBlocks = 32;

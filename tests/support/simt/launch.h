@@ -1,6 +1,6 @@
 #pragma once
-// Launches of kernels: how the simulated runtime calls a kernel, and what CUDA requires of a launch. cudaLaunchKernel()
-// returns the error that CUDA would return, and then nothing runs:
+// Launches of kernels: how the simulated runtime calls a kernel, and what CUDA requires of a launch. In these
+// cases, cudaLaunchKernel() runs nothing and returns the error that CUDA would return:
 //   * for a function that is no kernel
 //   * for a grid, block or shared memory that the GPU cannot take
 //   * for more than 48 KiB of shared memory, unless cudaFuncSetAttribute allowed the kernel that much
@@ -22,7 +22,7 @@ namespace simt {
 
 // Copies the arguments and returns a function that calls the kernel with them. Every thread calls that function.
 using BindArguments = std::function<std::function<void()>(void** arguments)>;
-// Makes a function known as a kernel.
+// Registers a function as a kernel.
 void register_kernel(const void* kernel, BindArguments bind);
 
 template <typename... Params>

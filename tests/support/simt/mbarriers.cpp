@@ -8,7 +8,7 @@ namespace simt {
 namespace {
 
 constexpr int64_t kMost = (1 << 20) - 1;            // the maximum number of arrivals, and of pending bytes
-constexpr uint64_t kContents = 0x6D62617272696572;  // what the barrier's memory holds, which is opaque to kernels
+constexpr uint64_t kContents = 0x6D62617272696572;  // the contents of a barrier's memory, opaque to kernels
 
 }  // namespace
 

@@ -15,10 +15,10 @@ class Mbarriers {
   void complete(void* at, uint32_t bytes);
   // Whether a phase of this parity was the last one to end.
   bool ended(void* at, uint32_t parity);
-  // Notes that the running thread has seen the end of the last phase. So what it does from now on comes after
-  // everything that arrived in that phase.
+  // Notes that the running thread has seen the end of the last phase. Its later accesses come after all arrivals of
+  // that phase.
   void seen(void* at);
-  // What `thread` waits for, in words, if it waits for the current phase.
+  // Describes the wait of `thread` for the current phase, in words.
   std::string describe(void* at, int thread) const;
   // Throws KernelError if copies have brought more or fewer bytes than were expected.
   void end() const;
@@ -29,8 +29,8 @@ class Mbarriers {
     int64_t bytes = 0;
     uint64_t phase = 0, seen = 0;          // phases before `seen` were waited for
     std::map<int, uint64_t> seen_by = {};  // by thread: the phase in which its last wait ended
-    SharedAccesses::Past arrived = {};     // what comes before the end of the current phase
-    SharedAccesses::Past ended = {};       // what came before the end of the previous phase
+    SharedAccesses::Past arrived = {};     // the accesses before the end of the current phase
+    SharedAccesses::Past ended = {};       // the accesses before the end of the previous phase
   };
   State& find(void* at, const char* who);
   static void advance(State& state);

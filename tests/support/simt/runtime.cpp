@@ -38,7 +38,7 @@ bool once_in(unsigned times) { return order()() % times == 0; }
 
 enum class State : uint8_t { ready, at_barrier, in_warp, waiting, done };
 
-// What a waiting thread waits for.
+// The condition that a waiting thread waits for.
 struct Awaited {
   bool (*ready)(void*) = nullptr;
   std::string (*describe)(void*) = nullptr;

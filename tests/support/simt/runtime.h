@@ -50,7 +50,7 @@ enum class Timing { late, early, interleaved };
 // Sets how kernels run from now on.
 void set_timing(Timing timing);
 
-// Notes an access to memory by the running thread. Code outside kernels may call it too, which has no effect.
+// Notes an access to memory by the running thread. Outside kernels, it has no effect.
 void note_access(const void* address, size_t bytes, bool write);
 // While an object lives, accesses of the running thread are atomic.
 class AtomicAccess {
@@ -105,7 +105,7 @@ void give_way();
 // in it.
 SharedAccesses& shared_accesses();
 
-// What a block keeps for further instructions; null when the block starts.
+// A block's state for further instructions. block_state() is null when the block starts.
 struct BlockState {
   virtual ~BlockState() = default;
   // Called after threads have run. `stuck`: no thread could run. Returns whether anything happened.

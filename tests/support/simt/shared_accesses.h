@@ -23,8 +23,8 @@ class SharedAccesses {
     int thread, warp;
   };
   enum class Kind { read, write, atomic };
-  // What comes before an event: for each thread, and in the last element for bulk copies, all accesses before this
-  // time.
+  // The accesses that come before an event: those that thread t made before time past[t]. The last element is the time
+  // for bulk copies.
   using Past = std::vector<uint64_t>;
 
   // Begins a block: forgets all accesses.
@@ -32,11 +32,11 @@ class SharedAccesses {
   void block_synchronised() { block_sync_ = ++clock_; }
   void warp_synchronised(int warp);
   void synchronised(const std::vector<int>& threads);  // at a named barrier
-  // `thread`, or a bulk copy, arrives at an mbarrier. `past` is what comes before the end of the mbarrier's phase; adds
-  // what comes before this arrival.
+  // `thread`, or a bulk copy, arrives at an mbarrier. Adds the accesses before this arrival to `past`, which are those
+  // before the end of the mbarrier's phase.
   void thread_arrives(int thread, Past& past);
   void copy_arrives(Past& past);
-  // Notes that what `thread` does from now on comes after `past`.
+  // Notes that all later accesses of `thread` come after `past`.
   void follows(int thread, const Past& past);
 
   bool contains(const void* address) const {
@@ -79,7 +79,7 @@ class SharedAccesses {
            (earlier.warp == later.warp && earlier.time < warp_syncs_[static_cast<size_t>(later.warp)]) ||
            (!pasts_.empty() && earlier.time < pasts_[static_cast<size_t>(later.thread)][column(earlier.thread)]);
   }
-  // Whether the latest reads of `warps` come before what `by` does now.
+  // Whether the latest reads of `warps` come before the access that `by` makes now.
   bool reads_ordered(const Place& place, uint32_t warps, Accessor by) const;
   void note_reader(Place& place, int warp);
   static std::string writer_of(const Place& place);

@@ -6,12 +6,12 @@
 
 namespace simt {
 
-// What the stand-in for the CUDA runtime reports about its GPUs. Tests change it to try out missing or unsuitable GPUs.
+// The GPUs that the stand-in for the CUDA runtime reports. Tests change this to simulate missing or unsuitable GPUs.
 struct SimulatedDevice {
   int count = 1, current = 0;
   char host[4] = {};  // the first bytes of every GPU's UUID; the last byte is its index
   int major = 9;
-  // Only two, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
+  // With only two, even small shapes in tests reach the limit on the parts of two-stage reductions.
   int multiprocessors = 2;
   bool has_code = true;          // whether the program contains code for the GPU
   int driver_version = 99990;    // 0: none is installed
@@ -23,8 +23,8 @@ struct SimulatedDevice {
 };
 extern SimulatedDevice simulated_device;
 
-// The GPUs that the op cases run on. They differ in what changes results: multiprocessors, tensor cores, and shared
-// memory.
+// The GPUs that the op cases run on. They differ in the properties that change results: multiprocessors, tensor
+// cores, and shared memory.
 SimulatedDevice small_a100();  // an A100 with two multiprocessors
 SimulatedDevice h100();
 

@@ -6,7 +6,7 @@ namespace simt {
 
 // Whether the variable GPTMOE_SIMULATED_FAULT names this fault of the simulated GPU:
 //   breaks    the GPU breaks after two calls
-//   wrong     an element of each of cuBLASLt's products is wrong, each time another one
+//   wrong     one element of each cuBLASLt product is wrong, a different one each time
 //   refuses   cuBLASLt supports no product
 // The rehearsal of tools/gpu_check.sh plants faults too.
 inline bool has_fault(std::string_view name) {

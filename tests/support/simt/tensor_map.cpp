@@ -67,8 +67,8 @@ void TensorMap::store(const Place& at, const std::vector<std::byte>& box_content
 
 }  // namespace simt
 
-// Returns CUDA_ERROR_INVALID_VALUE for what the driver's manual forbids, and for what is not simulated: elements other
-// than bf16 and f32, interleaved layouts, strides between elements, NaNs for elements outside.
+// Returns CUDA_ERROR_INVALID_VALUE for arguments that the driver's manual forbids or that are not simulated: elements
+// other than bf16 and f32, interleaved layouts, strides between elements, NaNs for elements outside.
 extern "C" CUresult CUDAAPI cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank,
                                                    void* address, const cuuint64_t* sizes, const cuuint64_t* strides,
                                                    const cuuint32_t* box, const cuuint32_t* element_strides,

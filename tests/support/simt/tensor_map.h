@@ -1,5 +1,5 @@
 #pragma once
-// Tensor maps: what cuTensorMapEncodeTiled writes, and the boxes of a map.
+// Decodes the tensor maps that cuTensorMapEncodeTiled writes, and copies their boxes.
 #include <cuda.h>
 
 #include <array>
@@ -18,7 +18,7 @@ struct TensorMap {
   uint64_t sizes[5], strides[4];  // elements; bytes
   uint16_t box[5];                // elements
 
-  // An element, from the innermost dimension on.
+  // The indices of an element, the innermost dimension first.
   using Place = std::array<int, 5>;
 
   // Throws KernelError unless `map` was encoded and has `rank` dimensions.

@@ -4,8 +4,8 @@
 
 namespace simt {
 
-// The shared memory of the block that runs; empty between launches. Kernels access other memory most of the time, and
-// this tells so without a look at the block.
+// The shared memory of the block that runs; empty between launches. Most accesses of kernels are to other memory.
+// This range tells them apart without reading the block's state.
 struct TracedMemory {
   uintptr_t first = 0;
   size_t bytes = 0;

@@ -26,8 +26,8 @@ Live<Operation> operations("matmul descriptor");
 Live<Layout> layouts("matrix layout");
 Live<Preference> preferences("preference");
 
-// What an algorithm's opaque words hold: the product for which it was found, the alignments that the caller promised,
-// and the bytes of workspace that it needs.
+// The contents of an algorithm's opaque words: the product for which it was found, the alignments that the caller
+// promised, and the bytes of workspace that it needs.
 struct Algorithm {
   uint64_t magic, product;
   uint32_t alignment[4];

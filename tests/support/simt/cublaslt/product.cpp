@@ -10,7 +10,7 @@
 namespace simt {
 namespace {
 
-// op(matrix) with rows and columns as the product sees them.
+// The rows and columns of op(matrix).
 struct Shape {
   uint64_t rows, columns;
 };

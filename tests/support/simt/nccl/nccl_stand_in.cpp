@@ -19,7 +19,7 @@
 struct ncclComm {
   gptmoe::World* world;  // null: a single rank
   size_t rank, size;
-  int64_t queued_at = -1;  // simulated_device.host_waits when the last collective was queued that no graph recorded
+  int64_t queued_at = -1;  // simulated_device.host_waits when it last queued a collective outside a capture
 };
 
 namespace simt {
@@ -96,7 +96,7 @@ std::vector<std::string> exchange(const ncclComm& comm, const NcclCall& call, co
   return all;
 }
 
-// Queues `work` on `stream`. When it runs, it receives what every rank then holds at `data`.
+// Queues `work` on `stream`. When it runs, it receives the contents of `data` on every rank at that time.
 using Work = std::function<void(const std::vector<std::string>& parts)>;
 ncclResult_t start(ncclComm_t comm, const NcclCall& call, const void* data, size_t bytes, cudaStream_t stream,
                    Work work) {
