@@ -241,8 +241,8 @@ TEST_F(HopperCheckProgram, AWrongKernelDoesNotStopTraining) {
   const ProcessResult result =
       run(folder_.path(), {build_folder() + "/gptmoe_simulated", "train", "config.json", "--out", "run"}, options);
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.out.find("\nkernels     portable (Hopper's failed their check on this GPU: grouped_linear_"),
-            std::string::npos)
+  // On a busy machine, the reason may be that the check took too long.
+  EXPECT_NE(result.out.find("\nkernels     portable (Hopper's failed their check on this GPU: "), std::string::npos)
       << result.out;
   EXPECT_TRUE(fs::exists(folder_ / "cache/gptmoe/hopper.json"));
   const nlohmann::json provenance = nlohmann::json::parse(read_text_file(folder_ / "run/provenance.json"));
