@@ -128,6 +128,15 @@ __device__ void expect_aligned([[maybe_unused]] const void* address) {
 #endif
 }
 
+// Tells the simulator of an access to shared memory. Where an access copies a structure, clang calls memcpy or memset,
+// and does not trace that.
+__device__ inline void trace_access([[maybe_unused]] const void* address, [[maybe_unused]] size_t bytes,
+                                    [[maybe_unused]] bool writes) {
+#if defined(GPTMOE_SIMT) && defined(__clang__)
+  ::simt::trace(address, bytes, writes);
+#endif
+}
+
 // N elements that are loaded and stored together. One load can be up to 16 bytes.
 template <typename T, int N>
 struct alignas(sizeof(T) * N) Pack {
@@ -135,10 +144,12 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) {
     expect_aligned<sizeof(Pack)>(from);
+    trace_access(from, sizeof(Pack), false);
     return *reinterpret_cast<const Pack*>(from);
   }
   __device__ void store(T* to) const {
     expect_aligned<sizeof(Pack)>(to);
+    trace_access(to, sizeof(Pack), true);
     *reinterpret_cast<Pack*>(to) = *this;
   }
   // Stores to global memory in one instruction. Use it where the compiler would split store(); tools/check_kernels.sh

@@ -42,11 +42,15 @@ void expect_race(const std::string& found, const std::string& second = "") {
   EXPECT_NE(found.find(second), std::string::npos) << found;
 }
 
-// 128 threads write an operand and fence. Then they multiply.
-std::string product(bool synchronise) {
+// 128 threads write an operand, by elements or by packs, and fence. Then they multiply.
+std::string product(bool synchronise, bool packs) {
   Turn turn;
   return hopper_fault(128, 2048, [&](char* shared) {
-    for (int i = 0; i < 16; ++i) shared[threadIdx.x * 16 + i] = 0;
+    char* const own = shared + threadIdx.x * 16;
+    if (packs)
+      Pack<char, 16>{}.store(own);
+    else
+      for (int i = 0; i < 16; ++i) own[i] = 0;
     fence_async_proxy();
     turn.next();
     turn.wait_for(128);
@@ -61,8 +65,10 @@ std::string product(bool synchronise) {
 }
 
 TEST_P(HopperRaces, AProductOfWhatOtherWarpsWroteNeedsABarrier) {
-  EXPECT_EQ(product(true), "nothing");
-  expect_race(product(false), " reads byte ");
+  for (const bool packs : {false, true}) {
+    EXPECT_EQ(product(true, packs), "nothing");
+    expect_race(product(false, packs), " reads byte ");
+  }
 }
 
 // 64 threads write a box and fence. Then thread 0 stores it.

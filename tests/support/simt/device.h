@@ -14,6 +14,7 @@
 #include "simt/launch.h"
 #include "simt/runtime.h"
 #include "simt/tensor_core.h"
+#include "simt/traced_memory.h"
 
 #undef __global__
 #undef __device__

@@ -7,14 +7,11 @@ namespace simt {
 
 TracedMemory traced_memory;
 
-namespace {
-
 void trace(const void* address, size_t bytes, bool write) {
   if (reinterpret_cast<uintptr_t>(address) - traced_memory.first < traced_memory.bytes)
     note_access(address, bytes, write);
 }
 
-}  // namespace
 }  // namespace simt
 
 #define TRACE(bytes, type)                                                                           \

@@ -12,4 +12,7 @@ struct TracedMemory {
 };
 extern TracedMemory traced_memory;
 
+// Notes a kernel's access to memory. Accesses to other memory than traced_memory have no effect.
+void trace(const void* address, size_t bytes, bool write);
+
 }  // namespace simt
