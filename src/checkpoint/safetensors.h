@@ -1,8 +1,8 @@
 #pragma once
 // Named tensors in a file, in the format of Hugging Face safetensors: the header's length in 8 bytes (little-endian), a
 // JSON header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded
-// with spaces to 8 bytes, then the elements, little-endian and without gaps. Reads and writes F64, F32, BF16, I64 and
-// I32; F16 can only be read.
+// with spaces to 8 bytes, then the elements, little-endian and without gaps. Reads and writes F64, F32, BF16, I64, I32
+// and U8; F16 can only be read.
 #include <filesystem>
 #include <functional>
 #include <map>
